@@ -1,0 +1,142 @@
+"""Output files: written beside their place and renamed into it, so that they are whole or not there.
+
+Also hashing, and reading and writing of the two small formats that everything here keeps its records in, JSON and YAML.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from occface.errors import OccfaceError, UsageError
+
+__all__ = [
+    "atomic_path",
+    "canonical_json",
+    "make_folder",
+    "read_json",
+    "read_yaml",
+    "sha256_file",
+    "sha256_json",
+    "write_bytes",
+    "write_json",
+    "write_text",
+    "write_yaml",
+]
+
+
+def _explain(path: Path, error: OSError) -> OccfaceError:
+    reason = error.strerror or str(error) or type(error).__name__
+    return OccfaceError(
+        f"could not write {path}: {reason}; nothing already there was changed; free space or name another place and run again"
+    )
+
+
+def make_folder(path: str | os.PathLike[str]) -> Path:
+    """Create a folder (and its parents) unless it exists.
+
+    Raises
+    ------
+    OccfaceError
+        If it cannot be created: a file stands there, or the place is read-only.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _explain(folder, error) from error
+    return folder
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path beside `path`; rename it to `path` when the block ends well, else remove it.
+
+    The temporary file keeps the suffix, for libraries that choose a format by it. It is flushed to the disk before it is
+    renamed, so after a crash `path` is the old file or the new one, never half of one.
+
+    Raises
+    ------
+    OccfaceError
+        If the disk is full or the place cannot be written; the message names `path`.
+    """
+    target = Path(path)
+    make_folder(target.parent)
+    temporary = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(target)
+    except OSError as error:
+        raise _explain(target, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write bytes to a file, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write UTF-8 text to a file, atomically."""
+    write_bytes(path, text.encode())
+
+
+def canonical_json(value: Any) -> str:
+    """Return the one JSON text that equal plain values share: sorted keys, no spaces.
+
+    Examples
+    --------
+    >>> canonical_json({"b": 1, "a": [1.5, None]})
+    '{"a":[1.5,null],"b":1}'
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def sha256_json(value: Any) -> str:
+    """Return the SHA-256, in hexadecimal, of a plain value's canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def sha256_file(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Write a plain value as readable JSON, atomically."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Read a JSON file; a file that is none raises `UsageError` naming it."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"expected a JSON file at {path}, but it cannot be read: {error}") from error
+
+
+def write_yaml(path: str | os.PathLike[str], value: Any) -> None:
+    """Write a plain value as YAML, atomically, keys in the order given."""
+    write_text(path, yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
+
+
+def read_yaml(path: str | os.PathLike[str]) -> Any:
+    """Read a YAML file of plain values; a file that is none raises `UsageError` naming it."""
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UsageError(f"expected a YAML file at {path}, but it cannot be read: {first}") from error
