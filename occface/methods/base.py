@@ -1,0 +1,197 @@
+"""What a method is: its role, what it needs, its presets; and what one in training gives to the loop that trains it.
+
+The loop knows no method by name. For each phase it asks for the turns of a step (say, the discriminator's, then the
+generator's), makes one optimizer for each, and for each batch sums the loss terms that a turn gives, back-propagates, clips
+and steps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+from torch import Tensor, nn
+
+from occface.errors import UsageError
+from occface.registry import did_you_mean
+
+__all__ = ["Batch", "Config", "Method", "Phase", "Role", "TrainableMethod", "evaluating", "resolve"]
+
+Batch = dict[str, Tensor]
+"""``hr`` (B,3,128,128), ``mask`` (B,1,128,128) in {0,1}, ``lr`` and ``lr_clean`` (B,3,16,16), ``landmarks`` and
+``landmarks_lr`` (B,68,2) in pixels of the 128x128 crop; all float32, images RGB in [-1,1]."""
+
+Config = dict[str, Any]
+Role = Literal["sr", "inpaint", "joint"]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training with its own trained parts and losses: its name and how many steps it lasts."""
+
+    name: str
+    steps: int
+
+
+def _coerce(key: str, value: Any, default: Any) -> Any:
+    """Return `value` as the type of `default`, or refuse it. YAML reads ``1e-3`` as text: numbers may come as text."""
+    if default is None or value is None:
+        return value
+    try:
+        if isinstance(default, bool):
+            if isinstance(value, bool):
+                return value
+        elif isinstance(default, int):
+            if not isinstance(value, bool) and int(value) == float(value):
+                return int(value)
+        elif isinstance(default, float):
+            if not isinstance(value, bool):
+                return float(value)
+        elif isinstance(default, list):
+            if isinstance(value, list | tuple) and len(value) == len(default):
+                return [_coerce(key, item, like) for item, like in zip(value, default, strict=True)]
+        elif isinstance(value, type(default)):
+            return value
+    except (TypeError, ValueError):
+        pass
+    raise UsageError(f"setting '{key}' takes a value like {default!r}, got {value!r}")
+
+
+def resolve(presets: Mapping[str, Config], preset: str, overrides: Mapping[str, Any], method: str) -> Config:
+    """Return a preset with overrides laid over it, as plain values.
+
+    Raises
+    ------
+    UsageError
+        If the preset or a key is unknown, or a value is of another type than the preset's.
+
+    Examples
+    --------
+    >>> resolve({"test": {"rate": 0.1}}, "test", {"rate": "1e-3"}, "some-method")
+    {'rate': 0.001}
+    """
+    if preset not in presets:
+        raise UsageError(f"method '{method}' has no preset '{preset}': {did_you_mean(preset, presets)}")
+    config = copy.deepcopy(dict(presets[preset]))
+    for key, value in overrides.items():
+        if key not in config:
+            raise UsageError(f"method '{method}' has no setting '{key}': {did_you_mean(key, config)}")
+        config[key] = _coerce(key, value, config[key])
+    return config
+
+
+@contextlib.contextmanager
+def evaluating(module: nn.Module) -> Iterator[nn.Module]:
+    """Put a module into evaluation mode for the length of a block, then every part of it back into the mode it had."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield module
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
+class Method:
+    """A way from a degraded face to a whole one.
+
+    Attributes
+    ----------
+    name : str
+        The name under which it is registered.
+    role : {"sr", "inpaint", "joint"}
+        What it maps to what: an LR face to HR, an HR face with a hole to one without, or an occluded LR face to a whole HR one.
+    needs : frozenset of str
+        What else than the image it must be given: ``"mask"``, ``"landmarks"``.
+    PRESETS : dict
+        Its presets by name, each a flat dict of plain values.
+    """
+
+    name: ClassVar[str]
+    role: ClassVar[Role]
+    needs: ClassVar[frozenset[str]] = frozenset()
+    PRESETS: ClassVar[dict[str, Config]] = {}
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    @classmethod
+    def presets(cls) -> dict[str, Config]:
+        """Return the presets by name; the dicts may be changed freely."""
+        return copy.deepcopy(cls.PRESETS)
+
+    @classmethod
+    def build(cls, preset: str, overrides: Mapping[str, Any] | None = None) -> Self:
+        """Make the method in one of its presets, with some values replaced.
+
+        Raises
+        ------
+        UsageError
+            If the preset or a key is unknown, or a value is of another type than the preset's.
+        """
+        return cls(resolve(cls.PRESETS, preset, overrides or {}, cls.name))
+
+    def hallucinate(self, batch: Batch, generator: nn.Module | None = None) -> Tensor:
+        """Return whole HR faces.
+
+        Parameters
+        ----------
+        batch : dict of str to Tensor
+            The role's inputs: ``lr`` for "sr"; ``image`` (B,3,128,128) and ``mask`` (B,1,128,128), 1 in the hole, for
+            "inpaint"; ``lr`` and what `needs` names (``landmarks_lr``, ``mask``) for "joint".
+        generator : Module, optional
+            The network to use instead of the method's own, such as its running average.
+
+        Returns
+        -------
+        Tensor
+            (B,3,128,128) float32 RGB in [-1,1].
+        """
+        raise NotImplementedError
+
+
+class TrainableMethod(Method, nn.Module):
+    """One method in training: its networks and, for each turn of a step, its loss terms.
+
+    `config` holds at least ``batch_size``, ``ema_decay`` (0: no running average) and ``grad_clip`` (largest norm of the
+    gradient of a turn's parameters; 0: none), which the training loop reads.
+
+    Attributes
+    ----------
+    generator : Module
+        What is saved as the method's weights, averaged over the steps, and used by pipelines.
+    """
+
+    generator: nn.Module
+
+    def __init__(self, config: Config) -> None:
+        nn.Module.__init__(self)
+        Method.__init__(self, config)
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Return the phases of training, in order."""
+        raise NotImplementedError
+
+    def turns(self, phase: Phase) -> tuple[str, ...]:
+        """Return the turns of one step, in order, for example ``("discriminator", "generator")``."""
+        raise NotImplementedError
+
+    def optimizer(self, phase: Phase, turn: str) -> torch.optim.Optimizer:
+        """Return a new optimizer over what this turn trains; called once at the start of a phase."""
+        raise NotImplementedError
+
+    def lr_scale(self, phase: Phase, progress: float) -> float:
+        """Return what every learning rate of the phase is multiplied by when `progress` (0 to 1) of its steps are done."""
+        return 1.0
+
+    def forward(self, batch: Batch, phase: Phase, turn: str) -> dict[str, Tensor]:
+        """Return the weighted loss terms of a turn by name; their sum is what the turn minimises."""
+        raise NotImplementedError
+
+    def preview(self, batch: Batch, generator: nn.Module | None = None) -> dict[str, Tensor]:
+        """Return pictures (B,3,h,w) in [-1,1] by name for the strip of samples that training shows."""
+        return {"result": self.hallucinate(batch, generator)}
