@@ -1,0 +1,203 @@
+"""Photographs in, one HDF5 file of occluded LR / non-occluded HR pairs out: sharded, journalled, resumable.
+
+Shards are written, each whole or not at all, into a folder beside the output; when all are there they become the output
+file and the folder goes. Killed at any moment, the work loses the shards under way and no others.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import io
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from occface import __version__, files, parallel
+from occface.dataset import writer
+from occface.dataset.config import DatasetConfig, assign_splits
+from occface.dataset.pairs import make_record
+from occface.dataset.schema import COLUMNS, SCHEMA_VERSION, SPLITS, fields
+from occface.errors import BadImageError, OccfaceError, UsageError
+from occface.sources.base import Photo, Source
+
+__all__ = ["MadeDataset", "make_dataset"]
+
+#: Photographs in a shard: enough that a shard's file costs little, few enough that little is lost with it.
+SHARD = 32
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The photographs of one job: where they stand in the data set, and what they are."""
+
+    number: int
+    places: tuple[tuple[str, int, Photo], ...]
+
+
+@dataclass(frozen=True)
+class MadeDataset:
+    """What `make_dataset` did: the file, its content hash, faces per split, and the rejected photographs with reasons."""
+
+    path: Path
+    content_hash: str
+    counts: dict[str, int]
+    rejected: list[tuple[str, str]]
+    rejected_path: Path
+
+
+def _make_shard(shard: Shard, source: Source, config: DatasetConfig) -> bytes:
+    """Do one job in a worker; return the shard's file as bytes."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    records: list[dict[str, Any]] = []
+    splits: list[str] = []
+    rejected: list[tuple[str, str]] = []
+    for split, index, photo in shard.places:
+        try:
+            records.append(make_record(source, photo, split, index, config))
+            splits.append(split)
+        except BadImageError as error:
+            rejected.append((photo.id, str(error)))
+    arrays = {
+        field.path: np.stack([np.asarray(record[field.path], dtype=field.dtype) for record in records])
+        for field in (fields(config.masks) if records else ())
+    }
+    arrays |= {name: np.array([record[name] for record in records], dtype=np.str_) for name in COLUMNS}
+    arrays["split"] = np.array(splits, dtype=np.str_)
+    arrays["rejected"] = np.array(rejected, dtype=np.str_).reshape(len(rejected), 2)
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **{name.replace("/", "|"): array for name, array in arrays.items()})
+    return buffer.getvalue()
+
+
+def _places(photos: Sequence[Photo], config: DatasetConfig) -> list[tuple[str, int, Photo]]:
+    """Return each photograph's split and its number there, splits in their fixed order."""
+    assigned = assign_splits(photos, config)
+    return [
+        (split, index, photo)
+        for split in SPLITS
+        for index, photo in enumerate(photo for photo, own in zip(photos, assigned, strict=True) if own == split)
+    ]
+
+
+def _open_parts(output: Path, request: dict[str, Any], resume: bool, overwrite: bool) -> Path:
+    """Return the folder of shards, new or to be gone on with, after checking that it belongs to the same request."""
+    parts = output.with_name(output.name + ".parts")
+    journal = parts / "request.json"
+    if overwrite and parts.exists():
+        shutil.rmtree(parts)
+    if parts.exists() and not resume:
+        raise UsageError(
+            f"unfinished work lies in {parts}: go on with it by --resume, or start anew by --overwrite (which removes it)"
+        )
+    if journal.exists() and files.read_json(journal) != request:
+        raise UsageError(
+            f"the unfinished work in {parts} was asked for with other options or photographs: "
+            "give the same ones to go on, or start anew by --overwrite"
+        )
+    files.make_folder(parts)
+    if not journal.exists():
+        files.write_json(journal, request)
+    return parts
+
+
+def make_dataset(
+    source: Source,
+    output: str | Path,
+    config: DatasetConfig | None = None,
+    *,
+    workers: int = 1,
+    backend: str = "loky",
+    scheduler: str | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> MadeDataset:
+    """Make a data set of occluded LR / non-occluded HR face pairs (paper, section IV-A).
+
+    Parameters
+    ----------
+    source : Source
+        Where the photographs come from.
+    output : path
+        The HDF5 file to make. ``<output stem>.rejected.csv`` beside it lists the photographs that could not be used.
+    config : DatasetConfig, optional
+        Masks, fill, LR kernel, splits and seed; they and the photographs alone determine the file's content.
+    workers, backend, scheduler
+        See `occface.parallel.ordered_map`.
+    resume : bool
+        Go on with unfinished work.
+    overwrite : bool
+        Replace an existing file, and drop unfinished work.
+
+    Returns
+    -------
+    MadeDataset
+
+    Raises
+    ------
+    UsageError
+        If the output exists, the unfinished work is another's, or the source holds no photographs.
+    OccfaceError
+        If no photograph could be used, or the disk is full; finished shards are kept.
+    """
+    config = config or DatasetConfig()
+    output = Path(output)
+    if output.exists() and not overwrite:
+        raise UsageError(f"{output} exists already: name another file, or replace it by --overwrite")
+    photos = source.photos()[: config.limit]
+    configuration = {"source": source.describe(), **config.as_dict()}
+    request = {
+        "schema_version": SCHEMA_VERSION,
+        "occface": __version__,
+        "configuration": configuration,
+        "photographs": files.sha256_json([photo.id for photo in photos]),
+    }
+    parts = _open_parts(output, request, resume, overwrite)
+    places = _places(photos, config)
+    shards = [Shard(n, tuple(places[start : start + SHARD])) for n, start in enumerate(range(0, len(places), SHARD))]
+    paths = [parts / f"part-{shard.number:06d}.npz" for shard in shards]
+    _make_missing(shards, paths, functools.partial(_make_shard, source=source, config=config), workers, backend, scheduler)
+
+    rejected = [
+        (str(name), str(reason)) for part in writer.read_parts(paths, ["rejected"]) for name, reason in part["rejected"]
+    ]
+    rejected_path = output.with_name(f"{output.stem}.rejected.csv")
+    _write_rejected(rejected_path, rejected)
+    if len(rejected) == len(photos):
+        reason = f"; the first, {rejected[0][0]}: {rejected[0][1]}" if rejected else ""
+        raise OccfaceError(f"none of {len(photos)} photographs could be used{reason}; all reasons are in {rejected_path}")
+    root = {"licence": source.licence, "source": source.name, "configuration": configuration}
+    hash_, counts = writer.assemble(output, paths, config.masks, root)
+    shutil.rmtree(parts)
+    return MadeDataset(output, hash_, counts, rejected, rejected_path)
+
+
+def _make_missing(
+    shards: Sequence[Shard], paths: Sequence[Path], work: Any, workers: int, backend: str, scheduler: str | None
+) -> None:
+    """Make the shards that are not there yet, under a progress bar that counts photographs."""
+    missing = [(shard, path) for shard, path in zip(shards, paths, strict=True) if not path.exists()]
+    total = sum(len(shard.places) for shard in shards)
+    done = total - sum(len(shard.places) for shard, _ in missing)
+    with tqdm(total=total, initial=done, desc="faces", unit="photo", disable=None) as bar:
+        made = parallel.ordered_map(
+            work, [shard for shard, _ in missing], workers=workers, backend=backend, scheduler=scheduler
+        )
+        for (shard, path), data in zip(missing, made, strict=True):
+            files.write_bytes(path, data)
+            bar.update(len(shard.places))
+
+
+def _write_rejected(path: Path, rejected: Iterable[tuple[str, str]]) -> None:
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["file", "reason"])
+    table.writerows(rejected)
+    files.write_text(path, text.getvalue())

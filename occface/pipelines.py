@@ -1,0 +1,162 @@
+"""From an occluded LR face to a whole HR one: one joint method, or super-resolution and inpainting one after the other.
+
+A pipeline is written as its methods in the order they are applied: ``fhc+gfc`` is SR+PA, ``gfc+fhc`` is PA+SR,
+``pro-uigan`` is joint (paper, section IV-A). An SR method alone, such as ``bicubic``, shows what happens without inpainting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from occface.errors import UsageError
+from occface.methods import METHODS
+from occface.methods.base import Batch
+from occface.methods.weights import LoadedMethod, untrained
+from occface.registry import did_you_mean
+
+__all__ = ["Pipeline", "build_pipeline", "cell_mask", "method_names", "order_of"]
+
+ORDERS = {
+    ("sr", "inpaint"): "SR+PA",
+    ("inpaint", "sr"): "PA+SR",
+    ("joint",): "joint",
+    ("sr",): "SR",
+}
+
+
+def method_names(name: str) -> tuple[str, ...]:
+    """Return the names of the methods of a pipeline.
+
+    Examples
+    --------
+    >>> method_names("bicubic+gfc")
+    ('bicubic', 'gfc')
+    """
+    return tuple(part.strip() for part in name.split("+"))
+
+
+def order_of(name: str) -> str:
+    """Return the order of a pipeline, ``"SR+PA"``, ``"PA+SR"``, ``"joint"`` or ``"SR"`` (no inpainting).
+
+    Raises
+    ------
+    UsageError
+        If a method is unknown, or the methods' roles make no pipeline.
+
+    Examples
+    --------
+    >>> order_of("gfc+bicubic")
+    'PA+SR'
+    """
+    roles = tuple(METHODS.get(part).role for part in method_names(name))
+    if roles not in ORDERS:
+        raise UsageError(
+            f"'{name}' is no pipeline: its methods are {' then '.join(roles)}; "
+            "expected SR+inpainting, inpainting+SR, one joint method, or one SR method"
+        )
+    return ORDERS[roles]
+
+
+def cell_mask(mask: Tensor, cells: int = 16) -> Tensor:
+    """Return the mask of all HR pixels whose LR pixel an occlusion touches.
+
+    An LR pixel that averages over any occluded pixel is contaminated, and with it its whole cell of HR pixels.
+
+    Parameters
+    ----------
+    mask : Tensor
+        (B, 1, 128, 128) float, 1 where occluded.
+    cells : int
+        The LR face's height and width.
+
+    Returns
+    -------
+    Tensor
+        The shape of `mask`, 1 in every touched cell.
+    """
+    factor = mask.shape[-1] // cells
+    return F.interpolate(F.max_pool2d(mask, factor), scale_factor=factor, mode="nearest")
+
+
+def _bicubic(images: Tensor, size: int) -> Tensor:
+    return F.interpolate(images, size=(size, size), mode="bicubic", align_corners=False, antialias=True).clamp(-1, 1)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Methods in the order they are applied, ready to run.
+
+    Attributes
+    ----------
+    name, order : str
+        ``"bicubic+gfc"`` and ``"SR+PA"``, say.
+    stages : tuple of LoadedMethod
+        The methods with their weights.
+    """
+
+    name: str
+    order: str
+    stages: tuple[LoadedMethod, ...]
+
+    @property
+    def identity(self) -> str:
+        """What distinguishes the pipeline with these weights from another one."""
+        return "+".join(stage.identity for stage in self.stages)
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch) -> Tensor:
+        """Return whole HR faces.
+
+        Parameters
+        ----------
+        batch : dict of str to Tensor
+            ``lr`` (B, 3, 16, 16) in [-1, 1], occluded; ``mask`` (B, 1, 128, 128) for inpainting, which is given the true mask;
+            ``landmarks_lr`` (B, 68, 2) for methods that need landmarks.
+
+        Returns
+        -------
+        Tensor
+            (B, 3, 128, 128) float32 RGB in [-1, 1].
+        """
+        methods = [stage.method for stage in self.stages]
+        if self.order == "joint":
+            needed = {"landmarks": "landmarks_lr", "mask": "mask"}
+            return methods[0].hallucinate({"lr": batch["lr"], **{needed[n]: batch[needed[n]] for n in methods[0].needs}})
+        if self.order == "SR":
+            return methods[0].hallucinate({"lr": batch["lr"]})
+        hole = cell_mask(batch["mask"])
+        if self.order == "SR+PA":
+            upsampled = methods[0].hallucinate({"lr": batch["lr"]})
+            return methods[1].hallucinate({"image": upsampled, "mask": hole})
+        whole = methods[0].hallucinate({"image": _bicubic(batch["lr"], 128), "mask": hole})
+        return methods[1].hallucinate({"lr": _bicubic(whole, 16)})
+
+
+def build_pipeline(name: str, methods: Mapping[str, LoadedMethod]) -> Pipeline:
+    """Return a pipeline out of methods at hand.
+
+    Parameters
+    ----------
+    name : str
+        The pipeline, as written above.
+    methods : mapping of str to LoadedMethod
+        Trained methods by name; methods with nothing to learn need not be in it.
+
+    Raises
+    ------
+    UsageError
+        If a method is unknown or has no weights here, or the methods make no pipeline.
+    """
+    order = order_of(name)
+    stages = []
+    for part in method_names(name):
+        try:
+            stages.append(methods[part] if part in methods else untrained(part))
+        except UsageError as error:
+            raise UsageError(f"pipeline '{name}': {error}; weights given: {did_you_mean(part, methods)}") from error
+    return Pipeline(name, order, tuple(stages))

@@ -1,0 +1,91 @@
+"""The batches of a training: batch *k* depends on the seed and on *k* alone, so training can stop and go on anywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from occface import seeding
+from occface.dataset.config import DatasetConfig
+from occface.dataset.reader import DatasetFile, FacePairs
+from occface.dataset.schema import LR_SIZE
+from occface.faces.mirror import mirror_landmarks
+from occface.images import to_float
+from occface.methods.base import Batch
+from occface.occlusion.degrade import downsample, occlude
+from occface.occlusion.masks import draw_mask
+
+__all__ = ["Augmentation", "TrainingBatches", "collate"]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What training varies: masks drawn anew at each visit of a pair (else the stored ones), and mirrored faces."""
+
+    fresh_masks: bool = True
+    mirror: bool = True
+
+
+def collate(pairs: list[dict[str, np.ndarray]]) -> Batch:
+    """Return pairs of `FacePairs` as one batch of float32 tensors, images in [-1, 1], masks (B, 1, 128, 128)."""
+    stacked = {name: np.stack([pair[name] for pair in pairs]) for name in pairs[0]}
+    images = {name: to_float(stacked[name]) for name in ("hr", "lr", "lr_clean")}
+    points = {name: torch.from_numpy(stacked[name]) for name in ("landmarks", "landmarks_lr")}
+    return {**images, **points, "mask": torch.from_numpy(stacked["mask"])[:, None].float()}
+
+
+class TrainingBatches:
+    """Give batch after batch of a split, each pair once per epoch in an order of its own.
+
+    A fresh mask is of the pair's mask type and goes through the same code as a stored one. The LR landmarks stay those
+    estimated under the stored mask: finding new ones at each visit would need the landmark detector in training.
+
+    Parameters
+    ----------
+    data : DatasetFile
+        The data set.
+    split : str
+        The split, usually ``"train"``.
+    batch_size : int
+        Pairs in a batch.
+    seed : int
+        The training's seed.
+    augmentation : Augmentation
+        What is varied.
+    """
+
+    def __init__(self, data: DatasetFile, split: str, batch_size: int, seed: int, augmentation: Augmentation) -> None:
+        self.pairs = FacePairs(data, split)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.augmentation = augmentation
+        self._making = DatasetConfig.from_dict(data.configuration)
+        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, int))
+
+    def _pair_number(self, visit: int) -> int:
+        epoch, place = divmod(visit, len(self.pairs))
+        if self._order[0] != epoch:
+            self._order = (epoch, seeding.rng(self.seed, "order", epoch).permutation(len(self.pairs)))
+        return int(self._order[1][place])
+
+    def _pair(self, visit: int) -> dict[str, np.ndarray]:
+        number = self._pair_number(visit)
+        pair = self.pairs[number]
+        rng = seeding.rng(self.seed, "augmentation", visit)
+        if self.augmentation.mirror and rng.random() < 0.5:
+            for name in ("hr", "lr", "lr_clean", "mask"):
+                pair[name] = pair[name][:, ::-1]
+            for name in ("landmarks", "landmarks_lr"):
+                pair[name] = mirror_landmarks(pair[name])
+        if self.augmentation.fresh_masks:
+            pair["mask"] = draw_mask(self.pairs.masks[number % len(self.pairs.masks)], rng, len(pair["hr"]))
+            occluded = occlude(np.ascontiguousarray(pair["hr"]), pair["mask"], self._making.fill, rng)
+            pair["lr"] = downsample(occluded, LR_SIZE, self._making.lr_kernel)
+        return pair
+
+    def __call__(self, step: int) -> Batch:
+        """Return the batch of a step, counted from 0."""
+        first = step * self.batch_size
+        return collate([self._pair(visit) for visit in range(first, first + self.batch_size)])

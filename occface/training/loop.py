@@ -1,0 +1,321 @@
+"""The training loop, for any method that says its phases, turns and losses.
+
+A step's randomness hangs on the seed and the step's number, and a checkpoint holds all else; so a run that is interrupted
+and resumed takes the same steps as one that is not.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+from occface import __version__, files, seeding
+from occface.dataset.reader import DatasetFile
+from occface.errors import OccfaceError, UsageError
+from occface.methods.base import Phase, TrainableMethod
+from occface.methods.weights import WEIGHTS, save_weights
+from occface.training import devices
+from occface.training.batches import Augmentation, TrainingBatches
+from occface.training.journal import Journal, strip
+from occface.training.state import load_state, save_state
+from occface.training.validation import Validation
+
+__all__ = ["TrainedRun", "TrainingOptions", "train"]
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How to train, apart from what the method's own configuration says.
+
+    Attributes
+    ----------
+    device, precision : str
+        See `occface.training.devices`.
+    seed : int
+        The seed of initial weights, data order, masks and noise.
+    augmentation : Augmentation
+        Fresh masks, mirroring.
+    max_minutes : float or None
+        Stop after so long, with a checkpoint to go on from and weights to use.
+    checkpoint_seconds : float
+        The time between checkpoints.
+    log_every, picture_every : int
+        Steps between records in ``metrics.jsonl``, and between validations with a sample strip.
+    tensorboard : bool
+        Also write TensorBoard files.
+    """
+
+    device: str = "auto"
+    precision: str = "auto"
+    seed: int = 0
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    max_minutes: float | None = None
+    checkpoint_seconds: float = 60.0
+    log_every: int = 20
+    picture_every: int = 250
+    tensorboard: bool = False
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """Where a training's weights lie, what their card says, and whether all its steps are done."""
+
+    folder: Path
+    card: dict[str, Any]
+    finished: bool
+
+
+class _Training:
+    """One run: the method on its device, its running average, its place in the phases, its records."""
+
+    def __init__(
+        self, method: TrainableMethod, data: DatasetFile, folder: Path, options: TrainingOptions, request: dict[str, Any]
+    ) -> None:
+        self.method, self.data, self.folder, self.options = method, data, folder, options
+        self.request = request
+        self.checkpoint = folder / "checkpoint.pt"
+        self.phases = method.phases()
+        self.total = sum(phase.steps for phase in self.phases)
+        self.step = 0
+        self.seconds = 0.0
+        self.fabric = devices.fabric(options.device, request["precision"])
+        self.module = self.fabric.setup_module(method.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+        decay = float(method.config["ema_decay"])
+        self.average = (
+            AveragedModel(method.generator, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True) if decay else None
+        )
+        self.batches = TrainingBatches(data, "train", int(method.config["batch_size"]), options.seed, options.augmentation)
+        self.validation = Validation(method, data, self.fabric.device)
+        self.phase = ""
+        self.optimizers: dict[str, Any] = {}
+        self.pending: dict[str, Any] = {}  # optimizer states out of a checkpoint, for the phase under way
+
+    @property
+    def best_generator(self) -> torch.nn.Module:
+        """The generator to use: the running average where there is one."""
+        return self.average.module if self.average is not None else self.method.generator
+
+    def resume(self) -> None:
+        state = load_state(self.checkpoint)
+        if state["request"] != self.request:
+            changed = [key for key in self.request if state["request"].get(key) != self.request[key]]
+            raise UsageError(
+                f"the run in {self.folder} was started with another {', '.join(changed)}: give the same to go on, "
+                "or start anew by --overwrite"
+            )
+        self.step, self.seconds, self.pending = state["step"], state["seconds"], state["optimizers"]
+        self.method.load_state_dict(state["method"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+
+    def save(self) -> None:
+        save_state(
+            self.checkpoint,
+            {
+                "request": self.request,
+                "step": self.step,
+                "seconds": self.seconds,
+                "method": self.method.state_dict(),
+                "average": self.average.state_dict() if self.average is not None else {},
+                "optimizers": {
+                    "phase": self.phase,
+                    "states": {turn: optimizer.state_dict() for turn, optimizer in self.optimizers.items()},
+                },
+            },
+        )
+
+    def run(self, journal: Journal) -> bool:
+        """Take all steps that are left, or as many as the time allows; return whether all are done."""
+        begun = saved = time.monotonic()
+        before = self.seconds
+        first = 0
+        with tqdm(total=self.total, initial=self.step, desc=self.request["method"], unit="step", disable=None) as bar:
+            for phase in self.phases:
+                last = first + phase.steps
+                if self.step < last:
+                    self._start_phase(phase)
+                while self.step < last:
+                    terms = self._take_step(phase, (self.step - first) / phase.steps)
+                    self.step += 1
+                    self.seconds = before + time.monotonic() - begun
+                    bar.update()
+                    out_of_time = self.seconds - before >= 60 * (self.options.max_minutes or math.inf)
+                    pause = self.step == last or out_of_time
+                    if pause or self.step % self.options.log_every == 0:
+                        self._record(journal, phase, terms, bar)
+                    if pause or self.step % self.options.picture_every == 0:
+                        self._validate(journal)
+                    if pause or time.monotonic() - saved >= self.options.checkpoint_seconds:
+                        self._check_finite(terms)
+                        self.save()
+                        saved = time.monotonic()
+                    if out_of_time:
+                        return self.step >= self.total
+                first = last
+        return True
+
+    def _start_phase(self, phase: Phase) -> None:
+        self.phase = phase.name
+        self.optimizers = {
+            turn: self.fabric.setup_optimizers(self.method.optimizer(phase, turn)) for turn in self.method.turns(phase)
+        }
+        for turn, optimizer in self.optimizers.items():
+            for group in optimizer.param_groups:
+                group["base_lr"] = group["lr"]
+            # A checkpoint written at the very end of a phase holds the states of that phase's optimizers, not this one's.
+            if self.pending.get("phase") == phase.name:
+                optimizer.load_state_dict(self.pending["states"][turn])
+        self.pending = {}
+
+    def _take_step(self, phase: Phase, progress: float) -> dict[str, torch.Tensor]:
+        """Take one step: for each turn, losses, gradients, clipping, and the optimizer; then the running average."""
+        torch.manual_seed(seeding.integer(self.options.seed, "step", self.step))
+        batch = {name: self.fabric.to_device(value) for name, value in self.batches(self.step).items()}
+        clip = float(self.method.config["grad_clip"])
+        logged: dict[str, torch.Tensor] = {}
+        self.method.train()
+        for turn, optimizer in self.optimizers.items():
+            trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
+            for parameter in self.method.parameters():
+                parameter.requires_grad_(id(parameter) in trained)
+            for group in optimizer.param_groups:
+                group["lr"] = group["base_lr"] * self.method.lr_scale(phase, progress)
+            terms = self.module(batch, phase, turn)
+            optimizer.zero_grad()
+            self.fabric.backward(sum(terms.values()))
+            if clip:
+                self.fabric.clip_gradients(self.method, optimizer, max_norm=clip, error_if_nonfinite=False)
+            optimizer.step()
+            logged |= {f"{turn}/{name}": value.detach() for name, value in terms.items()}
+        if self.average is not None:
+            self.average.update_parameters(self.method.generator)
+        return logged
+
+    def _check_finite(self, terms: dict[str, torch.Tensor]) -> None:
+        bad = [name for name, value in terms.items() if not math.isfinite(float(value))]
+        if bad:
+            raise OccfaceError(
+                f"the loss {', '.join(bad)} is no longer a finite number at step {self.step}; the last good checkpoint is kept "
+                f"in {self.folder}: start anew with a lower learning rate or a gradient clip (--set), or another --seed"
+            )
+
+    def _record(self, journal: Journal, phase: Phase, terms: dict[str, torch.Tensor], bar: Any) -> None:
+        self._check_finite(terms)
+        speed = self.step * int(self.method.config["batch_size"]) / max(self.seconds, 1e-9)
+        journal.write(
+            {
+                "step": self.step,
+                "phase": phase.name,
+                "seconds": round(self.seconds, 3),
+                "images_per_second": round(speed, 3),
+                **{f"lr/{turn}": optimizer.param_groups[-1]["lr"] for turn, optimizer in self.optimizers.items()},
+                **{name: float(value) for name, value in terms.items()},
+            }
+        )
+        bar.set_postfix_str(f"{phase.name}, {speed:.0f} images/s")
+
+    def _validate(self, journal: Journal) -> None:
+        scores, pictures = self.validation(self.best_generator)
+        journal.write({"step": self.step, **scores})
+        journal.picture(self.step, strip(pictures))
+
+    def card(self, finished: bool) -> dict[str, Any]:
+        """Return what the weights' card says."""
+        if not self.validation.last:
+            self.validation(self.best_generator)
+        return {
+            "method": self.request["method"],
+            "preset": self.request["preset"],
+            "config": self.method.config,
+            "data": {
+                "content_hash": self.data.content_hash,
+                "source": self.data.attributes["source"],
+                "licence": self.data.attributes["licence"],
+                "faces": self.data.count("train"),
+            },
+            "training": self.request,
+            "steps": self.step,
+            "steps_planned": self.total,
+            "finished": finished,
+            "minutes": round(self.seconds / 60, 2),
+            "device": devices.describe(self.fabric.device),
+            "versions": {"occface": __version__, "torch": torch.__version__},
+            "validation": self.validation.last,
+        }
+
+
+def train(
+    name: str,
+    method: TrainableMethod,
+    preset: str,
+    data: DatasetFile,
+    folder: str | Path,
+    options: TrainingOptions | None = None,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> TrainedRun:
+    """Train a method on a data set.
+
+    Parameters
+    ----------
+    name, preset : str
+        The names under which the method and its preset are registered; they go onto the card.
+    method : TrainableMethod
+        What to train. Build it after `torch.manual_seed`, so that its first weights are the seed's.
+    data : DatasetFile
+        The data set; its ``train`` split is learnt from, its ``val`` split, where there is one, validated on.
+    folder : path
+        The run folder: ``config.yaml``, ``metrics.jsonl``, ``samples/``, ``checkpoint.pt``, and at the end
+        ``weights.safetensors`` with its card ``weights.json``.
+    options : TrainingOptions, optional
+        Device, precision, seed, augmentation, time limit.
+    resume, overwrite : bool
+        Go on from the last checkpoint; drop what the folder holds.
+
+    Returns
+    -------
+    TrainedRun
+
+    Raises
+    ------
+    UsageError
+        If the folder holds another run, or the device or precision cannot be had.
+    OccfaceError
+        If a loss stops being finite; the last checkpoint is kept.
+    """
+    options = options or TrainingOptions()
+    folder = Path(folder)
+    if overwrite and folder.exists():
+        shutil.rmtree(folder)
+    checkpoint = folder / "checkpoint.pt"
+    if (checkpoint.exists() or (folder / WEIGHTS).exists()) and not resume:
+        raise UsageError(f"{folder} holds a run already: go on with it by --resume, replace it by --overwrite, or name another")
+    request = {
+        "method": name,
+        "preset": preset,
+        "config": method.config,
+        "data": data.content_hash,
+        "seed": options.seed,
+        "precision": devices.precision(options.precision, options.device),
+        "augmentation": asdict(options.augmentation),
+    }
+    run = _Training(method, data, files.make_folder(folder), options, request)
+    if resume and checkpoint.exists():
+        run.resume()
+    files.write_yaml(folder / "config.yaml", request)
+    journal = Journal(folder, run.step, options.tensorboard)
+    try:
+        finished = run.run(journal)
+    finally:
+        journal.close()
+    card = save_weights(folder, run.best_generator, run.card(finished))
+    return TrainedRun(folder, card, finished)
