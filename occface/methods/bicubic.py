@@ -14,7 +14,7 @@ __all__ = ["Bicubic"]
 
 
 class Bicubic(Method):
-    """Eight times larger by bicubic interpolation with a = -0.5 (Pillow's and MATLAB's), clamped to the range. Nothing is trained."""
+    """Eight times larger by bicubic interpolation with a = -0.5 (Pillow's), clamped to the range. Nothing is trained."""
 
     name = "bicubic"
     role: ClassVar[Role] = "sr"

@@ -1,0 +1,35 @@
+"""Normalisations by name, residual blocks, and the scale of a fresh network."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from occface.errors import UsageError
+from occface.networks.layers import ResidualBlock, initialise, norm_layer
+
+
+@pytest.mark.parametrize("norm", ["batch", "group", "none"])
+def test_fresh_residual_stack_is_nearly_the_identity(norm):
+    torch.manual_seed(0)
+    stack = nn.Sequential(*(ResidualBlock(16, norm) for _ in range(6)))
+    initialise(stack)
+    x = torch.randn(4, 16, 24, 24)
+    with torch.no_grad():
+        change = (stack(x) - x).std() / x.std()
+    assert 0.05 < float(change) < 0.5
+
+
+@pytest.mark.parametrize("layer", [nn.Conv2d(32, 48, 3, padding=1), nn.ConvTranspose2d(32, 48, 4, stride=2, padding=1)])
+def test_convolutions_keep_the_scale_of_rectified_noise(layer):
+    torch.manual_seed(0)
+    initialise(layer)
+    x = torch.relu(torch.randn(8, 32, 32, 32))
+    second_moment = layer(x)[:, :, 4:-4, 4:-4].square().mean() / (2 * x.square().mean())
+    assert float(second_moment) == pytest.approx(1, abs=0.15)
+
+
+def test_unknown_normalisation_is_refused():
+    with pytest.raises(UsageError, match="did you mean 'batch'"):
+        norm_layer("bach", 8)
