@@ -1,0 +1,89 @@
+"""Finding 68 facial landmarks (the iBUG order) in a face whose box is known."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import cv2
+import numpy as np
+
+from occface import assets
+from occface.faces.align import CROP_BOX, CROP_SIZE
+
+__all__ = ["DlibLandmarks", "Landmarker"]
+
+
+class Landmarker(Protocol):
+    """What finds landmarks. Instances are light and picklable; models are loaded on first use, once per process."""
+
+    name: ClassVar[str]
+    assets: ClassVar[tuple[str, ...]]
+
+    def __call__(self, image: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
+        """Return (68, 2) float32 landmarks, in pixels of `image`, of the face in `box`."""
+
+    def on_lr(self, lr: np.ndarray) -> np.ndarray:
+        """Return (68, 2) float32 landmarks, in pixels of the 128 crop, of an aligned LR face, uint8 (16, 16, 3)."""
+
+
+@functools.lru_cache(maxsize=1)
+def _predictor() -> Any:
+    import dlib
+
+    (path,) = assets.require("dlib-68").values()
+    return dlib.shape_predictor(str(path))
+
+
+@dataclass(frozen=True)
+class DlibLandmarks:
+    """dlib's shape predictor (an ensemble of regression trees, trained on iBUG 300-W)."""
+
+    name: ClassVar[str] = "dlib"
+    assets: ClassVar[tuple[str, ...]] = ("dlib-68",)
+
+    def __call__(self, image: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
+        """Return the landmarks of the face in a box.
+
+        Parameters
+        ----------
+        image : numpy.ndarray
+            (height, width, 3) uint8 RGB. Only about a thousand of its pixels are looked at, so its size costs no time.
+        box : tuple of float
+            (x0, y0, x1, y1), pixel centres at integers, as dlib's detector draws it: the predictor has learnt its habits.
+
+        Returns
+        -------
+        numpy.ndarray
+            (68, 2) float32, (x, y) in pixels of `image`, pixel centres at integers. Points may lie outside the picture.
+
+        Raises
+        ------
+        AssetError
+            If the predictor's file is absent or not the pinned one.
+        """
+        import dlib
+
+        x0, y0, x1, y1 = box
+        rectangle = dlib.rectangle(round(x0 + 0.5), round(y0 + 0.5), round(x1 - 0.5), round(y1 - 0.5))
+        shape = _predictor()(np.ascontiguousarray(image), rectangle)
+        return np.array([(point.x, point.y) for point in shape.parts()], dtype=np.float32)
+
+    def on_lr(self, lr: np.ndarray) -> np.ndarray:
+        """Return the landmarks of an aligned LR face in pixels of the 128 crop.
+
+        No detector sees a face in 16 px, but in an aligned crop it is known where the box would lie. The LR face is enlarged
+        bicubically for the predictor.
+
+        Parameters
+        ----------
+        lr : numpy.ndarray
+            (16, 16, 3) uint8 RGB.
+
+        Returns
+        -------
+        numpy.ndarray
+            (68, 2) float32.
+        """
+        return self(cv2.resize(lr, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_CUBIC), CROP_BOX)
