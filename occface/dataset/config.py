@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +41,7 @@ class DatasetConfig:
 
     masks: tuple[str, ...] = degrade.PRESETS["paper"]["masks"]
     fill: str = degrade.PRESETS["paper"]["fill"]
-    lr_kernel: str = degrade.PRESETS["paper"]["lr_kernel"]
+    lr_kernel: str = degrade.PRESETS["paper"]["kernel"]
     seed: int = 0
     test: float = 0.1
     val: float = 0.0
@@ -52,21 +52,41 @@ class DatasetConfig:
     def __post_init__(self) -> None:
         if not self.masks or len(set(self.masks)) != len(self.masks):
             raise UsageError(f"expected one or more different mask types, got {', '.join(self.masks) or 'none'}")
-        for mask in self.masks:
-            masks.check_kind(mask)
-        for kind, name, known in (
+        named: tuple[tuple[str, str, Iterable[str]], ...] = (
+            *(("mask type", mask, masks.KINDS) for mask in self.masks),
             ("fill", self.fill, degrade.FILLS),
             ("LR kernel", self.lr_kernel, degrade.LR_KERNELS),
             ("detector", self.detector, faces.DETECTORS),
             ("landmark detector", self.landmarker, faces.LANDMARKERS),
-        ):
-            if name not in known:
+        )
+        for kind, name, known in named:
+            if name not in set(known):
                 raise UsageError(f"unknown {kind} '{name}': {did_you_mean(name, known)}")
         for option, value in (("test", self.test), ("val", self.val)):
             if value < 0 or not math.isfinite(value):
                 raise UsageError(f"expected --{option} to be a share below 1 or a count, got {value}")
         if self.limit is not None and self.limit < 1:
             raise UsageError(f"expected --limit to be at least 1, got {self.limit}")
+
+    @classmethod
+    def from_preset(cls, occlusion: str, **settings: Any) -> DatasetConfig:
+        """Make one with the masks, fill and LR kernel of a preset, replaced by those settings that are not None or empty.
+
+        Raises
+        ------
+        UsageError
+            If the preset is unknown, or a setting cannot be.
+
+        Examples
+        --------
+        >>> DatasetConfig.from_preset("released-code", fill="gray", lr_kernel=None).lr_kernel
+        'align-corners'
+        """
+        if occlusion not in degrade.PRESETS:
+            raise UsageError(f"unknown occlusion preset '{occlusion}': {did_you_mean(occlusion, degrade.PRESETS)}")
+        preset = degrade.PRESETS[occlusion]
+        chosen = {"masks": preset["masks"], "fill": preset["fill"], "lr_kernel": preset["kernel"]}
+        return cls(**{**chosen, **{name: value for name, value in settings.items() if value not in (None, ())}})
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> DatasetConfig:

@@ -50,6 +50,22 @@ class MadeDataset:
     rejected: list[tuple[str, str]]
     rejected_path: Path
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        return {
+            "file": str(self.path),
+            "content_hash": self.content_hash,
+            "faces": self.counts,
+            "rejected": len(self.rejected),
+            "rejected_list": str(self.rejected_path),
+        }
+
+    def text(self) -> str:
+        """Return what was made in one or two lines for people."""
+        counts = ", ".join(f"{count} {split}" for split, count in self.counts.items())
+        lines = f"{self.path}: {sum(self.counts.values())} faces ({counts}), content hash {self.content_hash[:16]}"
+        return lines + (f"\n{len(self.rejected)} photographs rejected, listed in {self.rejected_path}" if self.rejected else "")
+
 
 def _make_shard(shard: Shard, source: Source, config: DatasetConfig) -> bytes:
     """Do one job in a worker; return the shard's file as bytes."""

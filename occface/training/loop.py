@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tqdm import tqdm
 from occface import __version__, files, seeding
 from occface.dataset.reader import DatasetFile
 from occface.errors import OccfaceError, UsageError
+from occface.methods import METHODS
 from occface.methods.base import Phase, TrainableMethod
 from occface.methods.weights import WEIGHTS, save_weights
 from occface.training import devices
@@ -71,6 +73,17 @@ class TrainedRun:
     folder: Path
     card: dict[str, Any]
     finished: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        return {"folder": str(self.folder), "finished": self.finished, "card": self.card}
+
+    def text(self) -> str:
+        """Return what was done in a line or two for people."""
+        card = self.card
+        scores = ", ".join(f"{name} {value:.2f} dB" for name, value in card["validation"].items())
+        done = f"{self.folder}: {card['steps']} of {card['steps_planned']} steps in {card['minutes']:.1f} minutes, {scores}"
+        return done if self.finished else f"{done}\nstopped before the end: go on by --resume"
 
 
 class _Training:
@@ -254,10 +267,10 @@ class _Training:
 
 def train(
     name: str,
-    method: TrainableMethod,
-    preset: str,
     data: DatasetFile,
     folder: str | Path,
+    preset: str = "cpu",
+    settings: Mapping[str, Any] | None = None,
     options: TrainingOptions | None = None,
     *,
     resume: bool = False,
@@ -268,14 +281,14 @@ def train(
     Parameters
     ----------
     name, preset : str
-        The names under which the method and its preset are registered; they go onto the card.
-    method : TrainableMethod
-        What to train. Build it after `torch.manual_seed`, so that its first weights are the seed's.
+        The names under which the method and its preset are registered.
     data : DatasetFile
-        The data set; its ``train`` split is learnt from, its ``val`` split, where there is one, validated on.
+        The data set; its ``train`` split is learnt from.
     folder : path
         The run folder: ``config.yaml``, ``metrics.jsonl``, ``samples/``, ``checkpoint.pt``, and at the end
         ``weights.safetensors`` with its card ``weights.json``.
+    settings : mapping, optional
+        Values of the preset to replace.
     options : TrainingOptions, optional
         Device, precision, seed, augmentation, time limit.
     resume, overwrite : bool
@@ -288,12 +301,19 @@ def train(
     Raises
     ------
     UsageError
-        If the folder holds another run, or the device or precision cannot be had.
+        If the method, preset or a setting is unknown, the folder holds another run, or the device cannot be had.
     OccfaceError
         If a loss stops being finite; the last checkpoint is kept.
     """
     options = options or TrainingOptions()
     folder = Path(folder)
+    kind = METHODS.get(name)
+    if not issubclass(kind, TrainableMethod):
+        raise UsageError(f"method '{name}' has nothing to learn: use it in a pipeline as it is")
+    if "train" not in data.splits:
+        raise UsageError(f"{data.path} holds no faces to train on (it has: {', '.join(data.splits)})")
+    torch.manual_seed(seeding.integer(options.seed, "initial weights"))
+    method = kind.build(preset, settings)
     if overwrite and folder.exists():
         shutil.rmtree(folder)
     checkpoint = folder / "checkpoint.pt"

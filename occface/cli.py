@@ -1,0 +1,236 @@
+"""The command line: parse, call one library function, print. Heavy imports stay inside the commands, so help is instant."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from occface import __version__
+from occface.errors import OccfaceError, UsageError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True}
+
+
+@contextlib.contextmanager
+def _one_line_errors(debug: bool) -> Iterator[None]:
+    """Say errors as one line on stderr: exit 2 for a wrong request, 1 for failed work; a traceback only with --debug."""
+    try:
+        yield
+    except (OccfaceError, OSError, KeyboardInterrupt) as error:
+        if debug:
+            traceback.print_exc()
+        message = "interrupted; what was made is kept, --resume goes on" if isinstance(error, KeyboardInterrupt) else str(error)
+        click.echo(f"occface: {' '.join(message.split())}", err=True)
+        sys.exit(getattr(error, "exit_code", 1))
+
+
+class _Group(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        with _one_line_errors(ctx.params.get("debug", False)):
+            return super().invoke(ctx)
+
+
+def _common(*names: str) -> Callable[[Command], Command]:
+    """Add options that several commands share, the same everywhere."""
+    shared: dict[str, Callable[[Any], Any]] = {
+        "seed": click.option("--seed", type=int, default=0, help="Seed of all that is random."),
+        "workers": click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: all processors]"),
+        "device": click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps."),
+        "resume": click.option("--resume", is_flag=True, help="Go on with unfinished work."),
+        "overwrite": click.option("--overwrite", is_flag=True, help="Replace what is there."),
+        "limit": click.option("--limit", type=click.IntRange(min=1), help="Take the first so many photographs only."),
+        "json": click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout."),
+    }
+
+    def decorate(command: Command) -> Command:
+        for name in reversed(names):
+            command = shared[name](command)
+        return command
+
+    return decorate
+
+
+def _settings(given: tuple[str, ...]) -> dict[str, Any]:
+    """Return the values of --set KEY=VALUE, each read as YAML."""
+    import yaml
+
+    settings = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"expected --set KEY=VALUE, got --set {text}")
+        settings[key.strip()] = yaml.safe_load(value)
+    return settings
+
+
+def _print(as_json: bool, value: dict[str, Any], text: str) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False) if as_json else text)
+
+
+@click.group(cls=_Group, context_settings=CONTEXT)
+@click.version_option(__version__, prog_name="occface")
+@click.option("-v", "--verbose", is_flag=True, help="Say more.")
+@click.option("-q", "--quiet", is_flag=True, help="Say errors only, and show no progress bars.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def main(verbose: bool, quiet: bool, debug: bool) -> None:
+    """Progressive face hallucination from occluded thumbnails: data sets, training, benchmarks."""
+    level = logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("occface").setLevel(level)
+    if quiet:
+        os.environ["TQDM_DISABLE"] = "1"
+
+
+@main.command()
+@click.option("--source", type=click.Path(path_type=Path), help="A folder of photographs.  [default: generated faces]")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("occface-demo"), help="Where everything goes.")
+@click.option("--preset", default="demo", help="Size and length of the trainings: demo or test.")
+@click.option("--count", type=click.IntRange(min=10), help="Faces to generate.")
+@_common("limit", "seed", "workers", "device", "overwrite", "json")
+def demo(as_json: bool, **options: Any) -> None:
+    """Run the whole story: data set, trainings, Table I and a report, in minutes on two cores.
+
+    A second run goes on where the first one stopped, and takes seconds when all is there.
+    """
+    from occface.demo import run_demo
+
+    done = run_demo(**options)
+    _print(as_json, done.as_dict(), done.text())
+
+
+@main.command("make-dataset")
+@click.argument("source")
+@click.argument("output", type=click.Path(path_type=Path))
+@click.option("--source-type", default="auto", help="auto, folder or synthetic.")
+@click.option("--count", type=click.IntRange(min=1), default=1000, help="Faces to generate (synthetic).")
+@click.option("--truncation", type=float, default=0.7, help="How near to the mean face (synthetic).")
+@click.option("--mask", "masks", multiple=True, help="A mask type; may be given several times.  [default: the preset's]")
+@click.option("--occlusion", default="paper", help="Preset of masks, fill and LR kernel: paper or released-code.")
+@click.option("--fill", help="What occluded pixels become.  [default: the preset's]")
+@click.option("--lr-kernel", help="How 128 becomes 16.  [default: the preset's]")
+@click.option("--test", type=float, default=0.1, help="Held-out photographs: a share below 1, or a count.")
+@click.option("--val", type=float, default=0.0, help="Photographs for validation: a share below 1, or a count.")
+@click.option("--backend", default="loky", help="loky, dask or ray.")
+@click.option("--scheduler", help="Address of a Dask or Ray cluster.")
+@_common("limit", "seed", "workers", "resume", "overwrite", "json")
+def make_dataset(output: Path, seed: int, as_json: bool, **options: Any) -> None:
+    """Make OUTPUT, an HDF5 file of occluded LR / non-occluded HR pairs, from SOURCE.
+
+    SOURCE is a folder of photographs, or `synthetic` for generated faces.
+    """
+    from occface.dataset.config import DatasetConfig
+    from occface.dataset.make import make_dataset as make
+    from occface.parallel import default_workers
+    from occface.sources import open_source
+
+    kind = options.pop("source_type")
+    opened = open_source(
+        options.pop("source"), kind, count=options.pop("count"), truncation=options.pop("truncation"), seed=seed
+    )
+    running = {name: options.pop(name) for name in ("backend", "scheduler", "resume", "overwrite")}
+    workers = options.pop("workers") or default_workers()
+    made = make(opened, output, DatasetConfig.from_preset(seed=seed, **options), workers=workers, **running)
+    _print(as_json, made.as_dict(), made.text())
+
+
+@main.command()
+@click.argument("method")
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="A data set made by make-dataset.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The run folder.")
+@click.option("--preset", default="cpu", help="Size and length of the training.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace a value of the preset; may be repeated.")
+@click.option("--precision", default="auto", help="auto, 32, bf16 or 16.")
+@click.option("--stored-masks", is_flag=True, help="Train on the data set's own masks, not on masks drawn anew.")
+@click.option("--max-minutes", type=click.FloatRange(min=0, min_open=True), help="Stop after so long; --resume goes on.")
+@click.option("--tensorboard", is_flag=True, help="Also write TensorBoard files.")
+@_common("device", "seed", "resume", "overwrite", "json")
+def train(
+    method: str, data: Path, out: Path, preset: str, settings: tuple[str, ...], resume: bool, overwrite: bool, as_json: bool,
+    stored_masks: bool, **options: Any,
+) -> None:  # fmt: skip
+    """Train METHOD (pro-uigan, gfc, ...) on a data set."""
+    from occface.dataset.reader import DatasetFile
+    from occface.training.batches import Augmentation
+    from occface.training.loop import TrainingOptions
+    from occface.training.loop import train as run_training
+
+    how = TrainingOptions(augmentation=Augmentation(fresh_masks=not stored_masks), **options)
+    run = run_training(method, DatasetFile(data), out, preset, _settings(settings), how, resume=resume, overwrite=overwrite)
+    _print(as_json, run.as_dict(), run.text())
+
+
+@main.command()
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), default=Path("occface-benchmark"), help="Where everything goes.")
+@_common("device", "limit", "overwrite", "json")
+def benchmark(as_json: bool, **options: Any) -> None:
+    """Score the pipelines of RECIPE (YAML) on its data sets, and build Table I and a report. Runs only what is missing."""
+    from occface.benchmark.engine import run_benchmark
+
+    done = run_benchmark(**options)
+    _print(as_json, done.as_dict(), done.text())
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@_common("json")
+def info(file: Path, as_json: bool) -> None:
+    """Say what is in FILE: a data set, weights or a run folder."""
+    from occface.info import describe, readable
+
+    said = describe(file)
+    _print(as_json, said, readable(said))
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@_common("json")
+def verify(file: Path, as_json: bool) -> None:
+    """Check that FILE, a data set, weights or a run folder, is whole; exit with 1 and name what is wrong if it is not."""
+    from occface.info import verify as check
+
+    wrong = check(file)
+    text = f"{file} is whole" if not wrong else "\n".join(f"{file}: {line}" for line in wrong)
+    _print(as_json, {"file": str(file), "whole": not wrong, "wrong": wrong}, text)
+    sys.exit(1 if wrong else 0)
+
+
+@main.group()
+def assets() -> None:
+    """Pinned weights: list them, fetch them."""
+
+
+@assets.command("list")
+@_common("json")
+def assets_list(as_json: bool) -> None:
+    """List the pinned weights: what for, from where, under which licence, present or not."""
+    from occface import assets as table
+
+    rows = [{"name": a.name, "present": table.find(a.name) is not None, "purpose": a.purpose, "origin": a.origin,
+             "licence": a.licence} for a in table.ASSETS.values()]  # fmt: skip
+    text = "\n".join(
+        f"{row['name']:<15} {'present' if row['present'] else 'absent ':<8} {row['purpose']}\n"
+        f"{'':24} from {row['origin']}\n{'':24} {row['licence']}" for row in rows)  # fmt: skip
+    _print(as_json, {"assets": rows, "cache": str(table.cache_folder())}, f"{text}\ncache: {table.cache_folder()}")
+
+
+@assets.command("pull")
+@click.argument("names", nargs=-1, required=True)
+def assets_pull(names: tuple[str, ...]) -> None:
+    """Fetch the pinned weights NAMES into the cache."""
+    from occface import assets as table
+
+    for name in names:
+        for path in table.pull(name).values():
+            click.echo(str(path))
