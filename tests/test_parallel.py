@@ -1,0 +1,47 @@
+import os
+import time
+
+import pytest
+
+from occface.errors import OccfaceError, UsageError
+from occface.parallel import ordered_map
+
+
+def late_first(number: int) -> tuple[int, int]:
+    time.sleep(0.2 if number == 0 else 0)
+    return number, os.getpid()
+
+
+def vanish(number: int) -> int:
+    if number == 3:
+        os._exit(9)
+    return number
+
+
+def test_results_come_in_the_order_of_the_jobs_from_several_processes():
+    results = list(ordered_map(late_first, list(range(8)), workers=2))
+    assert [number for number, _ in results] == list(range(8))
+    assert os.getpid() not in {process for _, process in results}
+
+
+def test_one_worker_is_this_process():
+    assert {process for _, process in ordered_map(late_first, [1, 2], workers=1)} == {os.getpid()}
+
+
+def test_a_worker_that_vanishes_is_one_line():
+    with pytest.raises(OccfaceError, match="worker process vanished.*--resume"):
+        list(ordered_map(vanish, list(range(6)), workers=2))
+
+
+def test_dask_gives_the_same_on_a_cluster_of_processes():
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        results = list(ordered_map(late_first, list(range(6)), backend="dask", scheduler=cluster.scheduler_address))
+    assert [number for number, _ in results] == list(range(6))
+    assert os.getpid() not in {process for _, process in results}
+
+
+@pytest.mark.parametrize(("settings", "message"), [({"backend": "dusk"}, "did you mean 'dask'"), ({"workers": 0}, "at least 1")])
+def test_a_wrong_request_is_one_line(settings, message):
+    with pytest.raises(UsageError, match=message):
+        list(ordered_map(abs, [1, 2], **settings))
