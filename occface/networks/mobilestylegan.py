@@ -12,7 +12,7 @@ weights; the noise is constant, so a style determines its picture.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -31,34 +31,36 @@ CHANNELS = (512, 512, 512, 512, 512, 256, 128, 64)
 """Channels at 4, 8, ... 512 pixels."""
 SLOPE = 0.2
 """Slope of every leaky ReLU."""
+STRIP = 16
+"""Rows of a level's input that are computed at once on a processor: 4 MB of features at every level."""
 
 
-def inverse_haar(bands: Tensor) -> Tensor:
+def inverse_haar(bands: Tensor, gain: Tensor | float = 1.0) -> Tensor:
     """Invert one level of the 2-D Haar wavelet transform.
 
     Parameters
     ----------
     bands : torch.Tensor
-        Shape (B, 4C, H, W): C low-low bands, then for each of them its three detail bands (vertical, horizontal, diagonal).
+        Shape (B, H, W, 4C): C low-low bands, then their C vertical, C horizontal and C diagonal detail bands.
+    gain : torch.Tensor or float
+        What the bands are multiplied by first, broadcast.
 
     Returns
     -------
     torch.Tensor
-        Shape (B, C, 2H, 2W). The mean of each 2x2 block is half the low-low band.
+        Shape (B, 2H, 2W, C). The mean of each 2x2 block is half the low-low band.
 
     Examples
     --------
-    >>> inverse_haar(torch.tensor([8.0, 4.0, 2.0, 0.0]).view(1, 4, 1, 1)).squeeze().tolist()
+    >>> inverse_haar(torch.tensor([8.0, 4.0, 2.0, 0.0]).view(1, 1, 1, 4)).squeeze().tolist()
     [[7.0, 5.0], [3.0, 1.0]]
     """
-    channels = bands.shape[1]
-    low = bands[:, : channels // 4] * 0.5
-    details = bands[:, channels // 4 :].unflatten(1, (channels // 4, 3)) * 0.5
-    vertical, horizontal, diagonal = details.unbind(2)
+    low, vertical, horizontal, diagonal = (bands * (gain * 0.5)).chunk(4, dim=3)
     top, bottom = low + vertical, low - vertical
-    right, cross = horizontal + diagonal, horizontal - diagonal
-    blocks = torch.stack((top + right, top - right, bottom + cross, bottom - cross), dim=2)
-    return F.pixel_shuffle(blocks.flatten(1, 2), 2)
+    above, below = horizontal + diagonal, horizontal - diagonal
+    upper = torch.stack((top + above, top - above), dim=3).flatten(2, 3)
+    lower = torch.stack((bottom + below, bottom - below), dim=3).flatten(2, 3)
+    return torch.stack((upper, lower), dim=2).flatten(1, 2)
 
 
 class MappingNetwork(nn.Module):
@@ -86,40 +88,47 @@ class StyledConstant(nn.Module):
         self.modulation = nn.Linear(STYLE_SIZE, channels)
         self.weight = nn.Parameter(torch.zeros(channels, channels, 3, 3))
         self.bias = nn.Parameter(torch.zeros(channels))
-        self.register_buffer("noise", torch.zeros(1, 1, 4, 4))
+        self.register_buffer("noise", torch.zeros(4, 4, 1))
 
     def forward(self, style: Tensor) -> Tensor:
         x = self.constant * self.modulation(style)[:, :, None, None]
-        return F.leaky_relu(F.conv2d(x, self.weight, self.bias, padding=1) + self.noise, SLOPE)
+        x = F.conv2d(x, self.weight, self.bias, padding=1).permute(0, 2, 3, 1)
+        return F.leaky_relu(x + self.noise, SLOPE)
+
+
+class StyledPointwise(nn.Module):
+    """A 1x1 convolution whose input channels are scaled by the style: (B, H, W, C) -> (B, H, W, O)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.modulation = nn.Linear(STYLE_SIZE, inputs)
+        self.weight = nn.Parameter(torch.zeros(inputs, outputs))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        # Scaling the weights is the same as scaling the pixels, of which there are many more.
+        weight = self.weight * self.modulation(style)[:, :, None]
+        return torch.baddbmm(self.bias, x.flatten(1, 2), weight).unflatten(1, x.shape[1:3])
 
 
 class StyledConv(nn.Module):
-    """A modulated depthwise-separable convolution, noise and a leaky ReLU.
+    """A modulated depthwise-separable convolution, noise and a leaky ReLU, on rows `first` to `last` of the picture.
 
-    The style scales the input's channels. A depthwise convolution commutes with that, so the scaling is applied to the
-    pointwise weights instead: they are far fewer than the pixels.
+    The style scales the input; since a depthwise convolution keeps channels apart, it may as well scale its output.
     """
 
     noise: Tensor
 
     def __init__(self, inputs: int, outputs: int, size: int) -> None:
         super().__init__()
-        self.modulation = nn.Linear(STYLE_SIZE, inputs)
         self.depthwise = nn.Parameter(torch.zeros(inputs, 1, 3, 3))
-        self.pointwise = nn.Parameter(torch.zeros(outputs, inputs))
-        self.bias = nn.Parameter(torch.zeros(outputs))
-        self.register_buffer("noise", torch.zeros(1, 1, size, size))
+        self.pointwise = StyledPointwise(inputs, outputs)
+        self.register_buffer("noise", torch.zeros(size, size, 1))
 
-    def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        x = F.conv2d(x, self.depthwise, padding=1, groups=x.shape[1])
-        x = modulated_pointwise(x, self.pointwise, self.modulation(style), self.bias)
-        return F.leaky_relu(x.add_(self.noise), SLOPE, inplace=True)
-
-
-def modulated_pointwise(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
-    """Convolve (B, C, H, W) with 1x1 weights (O, C) after scaling its channels by (B, C); add a bias (O,)."""
-    scaled = weight * scale[:, None, :]
-    return torch.baddbmm(bias[:, None], scaled, x.flatten(2)).unflatten(2, x.shape[2:])
+    def forward(self, x: Tensor, style: Tensor, first: int, last: int) -> Tensor:
+        x = F.conv2d(x.permute(0, 3, 1, 2), self.depthwise, padding=1, groups=x.shape[3])
+        x = self.pointwise(x.permute(0, 2, 3, 1), style)
+        return F.leaky_relu(x.add_(self.noise[first:last]), SLOPE, inplace=True)
 
 
 class SynthesisLevel(nn.Module):
@@ -131,21 +140,31 @@ class SynthesisLevel(nn.Module):
         self.conv1 = StyledConv(inputs // 4, outputs, size)
         self.conv2 = StyledConv(outputs, outputs, size)
 
-    def forward(self, x: Tensor, style1: Tensor, style2: Tensor) -> Tensor:
-        x = inverse_haar(x * self.up(style1)[:, :, None, None])
-        return self.conv2(self.conv1(x, style1), style2)
+    def forward(self, x: Tensor, style1: Tensor, style2: Tensor) -> Iterator[Tensor]:
+        """Yield the result in strips of rows, from the top.
+
+        A strip fits into a processor's cache, and its memory is used again for the next one. It is computed with one more
+        row of `x` above and below: the two convolutions reach two rows of twice the size.
+        """
+        gain = self.up(style1)[:, None, None, :]
+        height = x.shape[1]
+        rows = STRIP if x.device.type == "cpu" else height
+        for top in range(0, height, rows):
+            first, last = max(top - 1, 0), min(top + rows + 1, height)
+            y = inverse_haar(x[:, first:last], gain)
+            y = self.conv1(y, style1, 2 * first, 2 * last)
+            y = self.conv2(y, style2, 2 * first, 2 * last)
+            yield y[:, 2 * (top - first) :][:, : 2 * rows]
 
 
 class SynthesisNetwork(nn.Module):
-    """Styles -> RGB pictures, about [-1, 1]."""
+    """Styles -> RGB pictures, about [-1, 1]. Features are (B, H, W, C): matrix products then need no copies."""
 
     def __init__(self) -> None:
         super().__init__()
         self.start = StyledConstant(CHANNELS[0])
         self.blocks = nn.ModuleList(SynthesisLevel(a, b, 8 << i) for i, (a, b) in enumerate(itertools.pairwise(CHANNELS)))
-        self.to_image = nn.Linear(STYLE_SIZE, CHANNELS[-1])
-        self.image_weight = nn.Parameter(torch.zeros(12, CHANNELS[-1]))
-        self.image_bias = nn.Parameter(torch.zeros(12))
+        self.to_image = StyledPointwise(CHANNELS[-1], 12)
 
     def forward(self, styles: Tensor, size: int = 1024) -> Tensor:
         """Draw the pictures of some styles; see `MobileStyleGAN`."""
@@ -155,16 +174,20 @@ class SynthesisNetwork(nn.Module):
         if styles.ndim == 2:
             styles = styles[:, None].expand(-1, levels, -1)
         if styles.ndim != 3 or styles.shape[1:] != (levels, STYLE_SIZE):
-            raise ValueError(
-                f"expected styles of shape (B, {STYLE_SIZE}) or (B, {levels}, {STYLE_SIZE}), got {tuple(styles.shape)}"
-            )
+            expected = f"(B, {STYLE_SIZE}) or (B, {levels}, {STYLE_SIZE})"
+            raise ValueError(f"expected styles of shape {expected}, got {tuple(styles.shape)}")
         per_level = styles.unbind(1)
         x = self.start(per_level[0])
         for i, block in enumerate(self.blocks):
-            x = block(x, per_level[2 * i + 1], per_level[2 * i + 2])
-        bands = 12 if size == 1024 else 3
-        x = modulated_pointwise(x, self.image_weight[:bands], self.to_image(per_level[-1]), self.image_bias[:bands])
-        return inverse_haar(x) if size == 1024 else x * 0.5
+            strips = block(x, per_level[2 * i + 1], per_level[2 * i + 2])
+            if block is self.blocks[-1]:
+                strips = (self._picture(strip, per_level[-1], size) for strip in strips)
+            x = torch.cat(list(strips), dim=1)
+        return x.permute(0, 3, 1, 2).contiguous()
+
+    def _picture(self, x: Tensor, style: Tensor, size: int) -> Tensor:
+        bands = self.to_image(x, style)
+        return inverse_haar(bands) if size == 1024 else bands[..., :3] * 0.5
 
 
 class MobileStyleGAN(nn.Module):
@@ -240,32 +263,42 @@ def _mapping_weights(graph: IRGraph) -> dict[str, np.ndarray]:
     return weights | {f"mapping.layers.{i}.bias": array for i, array in enumerate(graph.operands("Reshape"))}
 
 
-def _modulation(graph: IRGraph, key: str, name: str, scaled: bool = True) -> dict[str, np.ndarray]:
+def _grouped(array: np.ndarray) -> np.ndarray:
+    """Reorder features from the files' Haar layout (low bands, then the details of each) to that of `inverse_haar`."""
+    low, details = array[: len(array) // 4], array[len(array) // 4 :]
+    return np.concatenate((low, details[0::3], details[1::3], details[2::3]))
+
+
+def _modulation(graph: IRGraph, key: str, name: str) -> dict[str, np.ndarray]:
     """Return a modulation's linear layer, with the constant gain that follows it multiplied in."""
-    gain = graph.operand_after(f"{name}.modulation.bias", "Multiply").item() if scaled else 1.0
+    gain = graph.operand_after(f"{name}.modulation.bias", "Multiply").item()
     weight, bias = graph.constant(f"{name}.modulation.weight"), graph.constant(f"{name}.modulation.bias")
-    return {f"{key}.weight": weight * np.float32(gain), f"{key}.bias": bias.ravel() * np.float32(gain)}
+    return {f"{key}.modulation.weight": weight * np.float32(gain), f"{key}.modulation.bias": bias.ravel() * np.float32(gain)}
 
 
 def _synthesis_weights(graph: IRGraph) -> dict[str, np.ndarray]:
     weights = {
         "start.constant": graph.constant("m.input.input"),
-        "start.weight": graph.operand_after("m.input.input", "Convolution"),
-        "start.noise": graph.operand_after("m.input.input", "Add"),
-        "start.bias": graph.constant("m.conv1.bias").ravel(),
-        **_modulation(graph, "start.modulation", "m.conv1.conv"),
+        "start.weight": _grouped(graph.operand_after("m.input.input", "Convolution")),
+        "start.noise": graph.operand_after("m.input.input", "Add")[0, 0, :, :, None],
+        "start.bias": _grouped(graph.constant("m.conv1.bias").ravel()),
+        **_modulation(graph, "start", "m.conv1.conv"),
     }
     last = len(CHANNELS) - 2
     for i in range(last + 1):
-        weights |= _modulation(graph, f"blocks.{i}.up", f"m.layers.{i}.up", scaled=False)
+        weights[f"blocks.{i}.up.weight"] = _grouped(graph.constant(f"m.layers.{i}.up.modulation.weight"))
+        weights[f"blocks.{i}.up.bias"] = _grouped(graph.constant(f"m.layers.{i}.up.modulation.bias").ravel())
         for conv in ("conv1", "conv2"):
             key, name = f"blocks.{i}.{conv}", f"m.layers.{i}.{conv}"
-            weights |= _modulation(graph, f"{key}.modulation", f"{name}.conv")
+            pointwise = graph.operand_after(f"{name}.conv.weight_dw", "Convolution")[:, :, 0, 0]
+            bias = graph.constant(f"{name}.bias").ravel()
+            if conv == "conv2" and i < last:
+                pointwise, bias = _grouped(pointwise), _grouped(bias)
+            weights |= _modulation(graph, f"{key}.pointwise", f"{name}.conv")
             weights[f"{key}.depthwise"] = graph.constant(f"{name}.conv.weight_dw")[:, 0]
-            weights[f"{key}.pointwise"] = graph.operand_after(f"{name}.conv.weight_dw", "Convolution")[:, :, 0, 0]
-            weights[f"{key}.noise"] = graph.operand_after(f"{name}.conv.weight_dw", "Add")
-            weights[f"{key}.bias"] = graph.constant(f"{name}.bias").ravel()
+            weights[f"{key}.pointwise.weight"], weights[f"{key}.pointwise.bias"] = pointwise.T, bias
+            weights[f"{key}.noise"] = graph.operand_after(f"{name}.conv.weight_dw", "Add")[0, 0, :, :, None]
     weights |= _modulation(graph, "to_image", f"m.layers.{last}.to_img.conv")
-    weights["image_weight"] = graph.constant(f"m.layers.{last}.to_img.conv.weight")[:, :, 0, 0]
-    weights["image_bias"] = graph.constant(f"m.layers.{last}.to_img.bias").ravel()
+    weights["to_image.weight"] = _grouped(graph.constant(f"m.layers.{last}.to_img.conv.weight")[:, :, 0, 0]).T
+    weights["to_image.bias"] = _grouped(graph.constant(f"m.layers.{last}.to_img.bias").ravel())
     return {f"synthesis.{key}": array for key, array in weights.items()}

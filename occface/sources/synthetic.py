@@ -105,7 +105,7 @@ class SyntheticSource:
         """
         digits = photo.id.rpartition("/")[2]
         number = int(digits) if digits.isdecimal() else -1
-        if photo.id != self._id(number) or number >= self.count:
+        if not 0 <= number < self.count or photo.id != self._id(number):
             raise BadImageError(f"expected {self._id(0)} to {self._id(self.count - 1)}, got '{photo.id}'")
         z = seeding.rng(self.seed, self.name, number, "latent").standard_normal((1, STYLE_SIZE), dtype=np.float32)
         generator = _generator()

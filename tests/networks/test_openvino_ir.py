@@ -79,7 +79,7 @@ def test_a_file_that_is_no_xml_is_refused(tmp_path, content):
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(AssetError, match="none.xml"):
+    with pytest.raises(AssetError, match=r"none\.xml"):
         IRGraph(tmp_path / "none.xml", tmp_path / "none.bin")
 
 
