@@ -1,0 +1,144 @@
+"""Pictures for reports and papers: results side by side, in the manner of the paper's Fig. 5."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from occface.images import write_png
+
+__all__ = ["comparison_grid"]
+
+_GAP = 4
+_MARGIN = 10
+_INK = (34, 34, 34)
+_PAPER = (255, 255, 255)
+_ABSENT = (226, 226, 226)
+
+
+def comparison_grid(
+    columns: Sequence[tuple[str, Sequence[np.ndarray | None]]],
+    path: str | os.PathLike[str],
+    row_labels: Sequence[str] = (),
+    cell: int = 128,
+) -> Path:
+    """Write a PNG grid of pictures: a column for each method with its title above, a row for each face.
+
+    Pictures are enlarged by whole factors and never resampled, so that every pixel shown is a pixel of the result: an LR face
+    of 16x16 fills its cell with squares.
+
+    Parameters
+    ----------
+    columns : sequence of (str, sequence of numpy.ndarray or None)
+        Titles, and uint8 RGB (side, side, 3) pictures. None, for a face that a method failed on, is shown as such.
+    path : path
+        The PNG file, written atomically.
+    row_labels : sequence of str, optional
+        A label for each row, such as its mask type. Equal labels in a row of rows are written once, beside all of them.
+    cell : int
+        Height and width of a cell in pixels: a whole multiple of every picture's side.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to show, columns or labels are not of one length, or a picture is no uint8 RGB square whose side
+        divides the cell's.
+    """
+    _check(columns, row_labels)
+    rows = len(columns[0][1])
+    font = _font(max(11, round(cell * 0.11)))
+    titles = [_wrap(title, font, cell) for title, _ in columns]
+    line = sum(font.getmetrics()) + 1
+    top = _MARGIN + line * max(len(lines) for lines in titles) + _GAP
+    left = _MARGIN + (line + 2 * _GAP if row_labels else 0)
+    step = cell + _GAP
+    size = (left + step * len(columns) - _GAP + _MARGIN, top + step * rows - _GAP + _MARGIN)
+    canvas = Image.new("RGB", size, _PAPER)
+    draw = ImageDraw.Draw(canvas)
+    for place, ((_, pictures), lines) in enumerate(zip(columns, titles, strict=True)):
+        x = left + step * place
+        for number, text in enumerate(lines):
+            draw.text((x + cell / 2, top - _GAP - line * (len(lines) - number)), text, fill=_INK, font=font, anchor="ma")
+        for row, picture in enumerate(pictures):
+            canvas.paste(_cell(picture, cell, font), (x, top + step * row))
+    for label, first, count in _runs(row_labels):
+        height = step * count - _GAP
+        canvas.paste(_sideways(label, font, line, height), (_MARGIN, top + step * first))
+    write_png(path, np.asarray(canvas))
+    return Path(path)
+
+
+def _check(columns: Sequence[tuple[str, Sequence[np.ndarray | None]]], row_labels: Sequence[str]) -> None:
+    if not columns or not columns[0][1]:
+        raise ValueError("expected columns of pictures, got nothing to show")
+    rows = len(columns[0][1])
+    for title, pictures in columns:
+        if len(pictures) != rows:
+            raise ValueError(f"expected {rows} pictures in column '{title}' as in the first, got {len(pictures)}")
+    if row_labels and len(row_labels) != rows:
+        raise ValueError(f"expected {rows} row labels, got {len(row_labels)}")
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """Return DejaVu Sans, which comes with matplotlib and has letters for most of the world's names."""
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
+
+
+def _wrap(title: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+    """Break a title between words so that it fits a width; a word wider than that is cut."""
+    lines: list[str] = []
+    for word in title.split():
+        if lines and font.getlength(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(_cut(word, font, width))
+    return lines or [""]
+
+
+def _cut(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(f"{text}…") > width:
+        text = text[:-1]
+    return f"{text}…"
+
+
+def _cell(picture: np.ndarray | None, cell: int, font: ImageFont.FreeTypeFont) -> Image.Image:
+    if picture is None:
+        absent = Image.new("RGB", (cell, cell), _ABSENT)
+        ImageDraw.Draw(absent).text((cell / 2, cell / 2), "failed", fill=_INK, font=font, anchor="mm")
+        return absent
+    side = picture.shape[0]
+    if picture.dtype != np.uint8 or picture.shape != (side, side, 3) or not side or cell % side:
+        raise ValueError(
+            f"expected a uint8 RGB square whose side divides {cell}, got {picture.dtype} of shape {picture.shape}; "
+            "give another cell size"
+        )
+    return Image.fromarray(picture.repeat(cell // side, axis=0).repeat(cell // side, axis=1))
+
+
+def _runs(labels: Sequence[str]) -> list[tuple[str, int, int]]:
+    """Return (label, first row, number of rows) for each stretch of equal labels."""
+    runs: list[tuple[str, int, int]] = []
+    for row, label in enumerate(labels):
+        if runs and runs[-1][0] == label:
+            runs[-1] = (label, runs[-1][1], runs[-1][2] + 1)
+        else:
+            runs.append((label, row, 1))
+    return runs
+
+
+def _sideways(text: str, font: ImageFont.FreeTypeFont, line: int, length: int) -> Image.Image:
+    strip = Image.new("RGB", (length, line), _PAPER)
+    ImageDraw.Draw(strip).text((length / 2, 0), _cut(text, font, length), fill=_INK, font=font, anchor="ma")
+    return strip.transpose(Image.Transpose.ROTATE_90)
