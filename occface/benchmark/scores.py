@@ -93,7 +93,6 @@ class ScoreRow:
 
 COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(ScoreRow))
 _FLOATS = ("hole_area", "psnr", "ssim", "seconds")
-_TEXTS = tuple(name for name in COLUMNS if name not in (*_FLOATS, "index"))
 
 
 def software_versions() -> dict[str, str]:
@@ -202,17 +201,25 @@ def load_scores(folder: str | os.PathLike[str]) -> pd.DataFrame:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    types: dict[str, Any] = dict.fromkeys(_TEXTS, str) | dict.fromkeys(_FLOATS, float) | {"index": int}
-    missing = {name: [""] for name in _FLOATS}
     try:
-        frame = pd.read_csv(path, dtype=types, na_values=missing, keep_default_na=False, float_precision="round_trip")
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
-        raise UsageError(f"expected a score file at {path}, but it cannot be read: {str(error).splitlines()[0]}") from error
+        raise _unreadable(path, error) from error
     if tuple(frame.columns) != COLUMNS:
         absent = [name for name in COLUMNS if name not in frame.columns]
         came = f"no column {', '.join(absent)}" if absent else f"the columns {', '.join(frame.columns)}"
         raise UsageError(f"expected the score columns in {path}, found {came}; is it another file? move it out of the folder")
+    try:
+        # By Python itself: it reads exactly the float that was written, in every version of pandas.
+        numbers: dict[str, Any] = {name: [float(text) if text else math.nan for text in frame[name]] for name in _FLOATS}
+        numbers["index"] = [int(text) for text in frame["index"]]
+    except (TypeError, ValueError) as error:
+        raise _unreadable(path, error) from error
     unknown = sorted(set(frame["order"]) - set(ORDERS))
     if unknown:
         raise UsageError(f"expected orders out of {', '.join(ORDERS)} in {path}, found {', '.join(unknown)}")
-    return frame
+    return frame.assign(**numbers)
+
+
+def _unreadable(path: Path, error: Exception) -> UsageError:
+    return UsageError(f"expected a score file at {path}, but it cannot be read: {str(error).splitlines()[0]}")

@@ -92,7 +92,7 @@ def format_cell(column: tuple[str, str], value: Any) -> str:
 
     Examples
     --------
-    >>> format_cell(("demo", "PSNR"), 21.23456), format_cell(("demo", "n"), 24), format_cell(("demo", "SSIM"), math.nan)
+    >>> format_cell(("demo", "PSNR"), 21.23456), format_cell(("demo", "n"), 24), format_cell(("demo", "SSIM"), None)
     ('21.235', '24', '–')
     """
     if pd.isna(value):
@@ -114,7 +114,7 @@ def best_cells(table: pd.DataFrame) -> pd.DataFrame:
         for mask_type in table.index.unique("mask type"):
             rows = competing & (table.index.get_level_values("mask type") == mask_type) & table[column].notna().to_numpy()
             if rows.sum() > 1:
-                values = table.loc[rows, column].round(3)
+                values = table.loc[rows, column].map(lambda value: float(f"{value:.3f}"))
                 best.loc[rows, column] = values == (values.max() if better else values.min())
     return best
 
