@@ -121,6 +121,7 @@ def demo(as_json: bool, **options: Any) -> None:
 @click.option("--lr-kernel", help="How 128 becomes 16.  [default: the preset's]")
 @click.option("--test", type=float, default=0.1, help="Held-out photographs: a share below 1, or a count.")
 @click.option("--val", type=float, default=0.0, help="Photographs for validation: a share below 1, or a count.")
+@click.option("--max-pixels", type=click.IntRange(min=1), default=100_000_000, help="Refuse larger photographs.")
 @click.option("--backend", default="loky", help="loky, dask or ray.")
 @click.option("--scheduler", help="Address of a Dask or Ray cluster.")
 @_common("limit", "seed", "workers", "resume", "overwrite", "json")
@@ -135,9 +136,8 @@ def make_dataset(output: Path, seed: int, as_json: bool, **options: Any) -> None
     from occface.sources import open_source
 
     kind = options.pop("source_type")
-    opened = open_source(
-        options.pop("source"), kind, count=options.pop("count"), truncation=options.pop("truncation"), seed=seed
-    )
+    where = {name: options.pop(name) for name in ("max_pixels", "count", "truncation")}
+    opened = open_source(options.pop("source"), kind, **where, seed=seed)
     running = {name: options.pop(name) for name in ("backend", "scheduler", "resume", "overwrite")}
     workers = options.pop("workers") or default_workers()
     made = make(opened, output, DatasetConfig.from_preset(seed=seed, **options), workers=workers, **running)

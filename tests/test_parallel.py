@@ -29,7 +29,7 @@ def test_one_worker_is_this_process():
 
 
 def test_a_worker_that_vanishes_is_one_line():
-    with pytest.raises(OccfaceError, match="worker process vanished.*--resume"):
+    with pytest.raises(OccfaceError, match=r"worker process vanished.*--resume"):
         list(ordered_map(vanish, list(range(6)), workers=2))
 
 
@@ -41,7 +41,9 @@ def test_dask_gives_the_same_on_a_cluster_of_processes():
     assert os.getpid() not in {process for _, process in results}
 
 
-@pytest.mark.parametrize(("settings", "message"), [({"backend": "dusk"}, "did you mean 'dask'"), ({"workers": 0}, "at least 1")])
+@pytest.mark.parametrize(
+    ("settings", "message"), [({"backend": "dusk"}, "did you mean 'dask'"), ({"workers": 0}, "at least 1")]
+)
 def test_a_wrong_request_is_one_line(settings, message):
     with pytest.raises(UsageError, match=message):
         list(ordered_map(abs, [1, 2], **settings))

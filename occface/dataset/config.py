@@ -96,7 +96,7 @@ class DatasetConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
-        return {**dataclasses.asdict(self), "masks": list(self.masks)}
+        return {**dataclasses.asdict(self), "masks": list(self.masks), "test": float(self.test), "val": float(self.val)}
 
 
 def _held_out(amount: float, total: int) -> int:

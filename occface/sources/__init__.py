@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from occface.errors import UsageError
+from occface.images import MAX_PIXELS
 from occface.registry import Registry
 from occface.sources.base import Photo, Photograph, Source
 
@@ -21,7 +22,7 @@ SOURCES: Registry[type[Source]] = Registry(
 )
 
 
-def open_source(place: str, kind: str = "auto", **settings: Any) -> Source:
+def open_source(place: str, kind: str = "auto", *, max_pixels: int = MAX_PIXELS, **generated: Any) -> Source:
     """Return the source that a user means.
 
     Parameters
@@ -30,8 +31,10 @@ def open_source(place: str, kind: str = "auto", **settings: Any) -> Source:
         A folder, or the word ``synthetic``.
     kind : str
         A name in `SOURCES`; ``auto`` takes a folder for what it is.
-    **settings
-        For generated faces: ``count``, ``seed``, ``truncation``. Others need none.
+    max_pixels : int
+        Photographs with more pixels are refused.
+    **generated
+        For generated faces: ``count``, ``seed``, ``truncation``.
 
     Raises
     ------
@@ -44,5 +47,5 @@ def open_source(place: str, kind: str = "auto", **settings: Any) -> Source:
     if kind == "synthetic":
         if place != "synthetic":
             raise UsageError(f"expected the word synthetic as the source of generated faces, got '{place}'")
-        return cast(Source, source(**settings))
-    return cast(Source, source(place))
+        return cast(Source, source(**generated))
+    return cast(Source, source(place, max_pixels=max_pixels) if kind == "folder" else source(place))
