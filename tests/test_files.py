@@ -1,5 +1,3 @@
-import os
-
 import pytest
 
 from occface import files
@@ -9,9 +7,14 @@ from occface.errors import OccfaceError, UsageError
 def test_an_error_in_the_block_leaves_the_old_file_and_no_other(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(RuntimeError, match="half-way"), files.atomic_path(path) as temporary:
-        temporary.write_text("half of the ne")
-        raise RuntimeError("half-way")
+
+    def half_way():
+        with files.atomic_path(path) as temporary:
+            temporary.write_text("half of the ne")
+            raise RuntimeError("half-way")
+
+    with pytest.raises(RuntimeError, match="half-way"):
+        half_way()
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
 
@@ -19,9 +22,13 @@ def test_an_error_in_the_block_leaves_the_old_file_and_no_other(tmp_path):
 def test_a_full_disk_is_one_line_that_names_the_file(tmp_path):
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
-    with pytest.raises(OccfaceError, match=r"could not write .*a\.bin: No space left on device"), files.atomic_path(path):
-        with open("/dev/full", "wb", buffering=0) as full:
+
+    def write_to_a_full_disk():
+        with files.atomic_path(path), open("/dev/full", "wb", buffering=0) as full:
             full.write(b"x")
+
+    with pytest.raises(OccfaceError, match=r"could not write .*a\.bin: No space left on device"):
+        write_to_a_full_disk()
     assert path.read_bytes() == b"old"
 
 
@@ -30,7 +37,7 @@ def test_the_temporary_file_keeps_the_suffix_and_lies_beside_its_place(tmp_path)
         assert temporary.suffix == ".png"
         assert temporary.parent == tmp_path / "deep"
         temporary.write_bytes(b"1")
-    assert os.listdir(tmp_path / "deep") == ["a.png"]
+    assert [entry.name for entry in (tmp_path / "deep").iterdir()] == ["a.png"]
 
 
 def test_a_file_in_the_place_of_a_folder_is_one_line(tmp_path):
