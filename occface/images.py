@@ -31,9 +31,9 @@ MAX_PIXELS = 100_000_000
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """The file name suffixes, in lower case, by which photographs are told from other files."""
 
-# Only these decoders are tried, whatever the suffix says: among the others of Pillow is one that starts a PostScript interpreter.
+# Only these decoders are tried, whatever the suffix says: another of Pillow's starts a PostScript interpreter.
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
-_bomb_lock = threading.Lock()
+_lock = threading.Lock()
 
 
 def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -84,11 +84,12 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """
     if not data:
         raise BadImageError("the file is empty")
-    with _one_line_reasons(), _open(data) as image:
+    with _one_line_reasons(), _without_pillows_limit(), Image.open(io.BytesIO(data), formats=_FORMATS) as image:
         width, height = image.size
         if width * height > max_pixels:
             raise BadImageError(
-                f"{width}x{height} is {width * height / 1e6:.4g} megapixels, more than the {max_pixels / 1e6:.4g} allowed (--max-pixels)"
+                f"{width}x{height} is {width * height / 1e6:.4g} megapixels, "
+                f"more than the {max_pixels / 1e6:.4g} allowed (--max-pixels)"
             )
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
@@ -114,18 +115,19 @@ def _one_line_reasons() -> Iterator[None]:
 
 
 @contextmanager
-def _open(data: bytes) -> Iterator[Image.Image]:
-    """Open a picture by its header, without Pillow's own limit on its size: ours speaks after it, and says more."""
-    with _bomb_lock, warnings.catch_warnings():
+def _without_pillows_limit() -> Iterator[None]:
+    """Lift Pillow's own limit on the size of pictures for a while: ours holds in its place, and its message says the size.
+
+    Pillow's is one for the whole process, hence the lock: in one process, one picture is decoded at a time.
+    """
+    with _lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # remarks on odd metadata, which would go to stderr once per photograph
-        limit = Image.MAX_IMAGE_PIXELS
+        before = Image.MAX_IMAGE_PIXELS
         Image.MAX_IMAGE_PIXELS = None
         try:
-            image = Image.open(io.BytesIO(data), formats=_FORMATS)
+            yield
         finally:
-            Image.MAX_IMAGE_PIXELS = limit
-    with image:
-        yield image
+            Image.MAX_IMAGE_PIXELS = before
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:
@@ -136,9 +138,7 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
         grey = ((wide * 255 + 32767) // 65535).astype(np.uint8)
         return np.repeat(grey[:, :, None], 3, axis=2)
     if image.mode in ("I", "F"):
-        raise BadImageError(
-            f"pixels of 32 bits (mode {image.mode}) have no agreed range: save it with 8 or 16 bits per channel"
-        )
+        raise BadImageError(f"pixels of 32 bits (mode {image.mode}) have no agreed range: save it with 8 or 16 bits")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

@@ -93,10 +93,9 @@ def outside(transform: np.ndarray, image: np.ndarray, size: int = CROP_SIZE) -> 
 def warp(image: np.ndarray, transform: np.ndarray, size: int = CROP_SIZE) -> np.ndarray:
     """Resample a photograph into the crop, bilinearly and without aliasing.
 
-    A pixel of the crop is the mean of four bilinear samples, one at the centre of each of its quarters, taken from the
-    photograph after that was shrunk by the whole number that brings it nearest to the density of these samples from above.
-    So all pixels of the photograph count, and the result is as sharp at one sub-pixel position as at another, which it is
-    not where each pixel is sampled once.
+    A pixel of the crop is the mean of two by two or three by three bilinear samples, evenly spread over it, of the photograph
+    shrunk by a whole number as far as these samples allow. So all pixels of the photograph count; and the result is as sharp
+    at one sub-pixel position as at another, which it is not where each pixel is sampled once.
 
     Parameters
     ----------
@@ -122,16 +121,20 @@ def warp(image: np.ndarray, transform: np.ndarray, size: int = CROP_SIZE) -> np.
     if shrink > 1:
         shape = (region.shape[1] // shrink, region.shape[0] // shrink)
         region = cv2.resize(region, shape, interpolation=cv2.INTER_AREA)
-    # From the shrunk region to the photograph, from there to the crop, and to the crop at twice its density. A pixel covers
-    # half a pixel around its centre, so centre x of a picture shrunk n times lies at n x + (n - 1) / 2 in the original.
+    # A pixel of the crop is below four pixels of the shrunk photograph wide, so samples are at most 4/3 of one apart.
+    samples = 2 if 1 / (_scale(transform) * shrink) <= 2.5 else 3
+    # From the shrunk region to the photograph, from there to the crop, and to the crop in samples. A pixel covers half a
+    # pixel around its centre, so centre x of a picture shrunk n times lies at n x + (n - 1) / 2 in the original.
     to_photo = np.array(
         [[shrink, 0, (shrink - 1) / 2 + origin[0]], [0, shrink, (shrink - 1) / 2 + origin[1]], [0, 0, 1]], dtype=np.float64
     )
-    to_double = np.array([[2, 0, 0.5], [0, 2, 0.5]]) @ np.vstack([transform, [0, 0, 1]])
-    double = cv2.warpAffine(
-        region, to_double @ to_photo, (2 * size, 2 * size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    to_samples = np.array([[samples, 0, (samples - 1) / 2], [0, samples, (samples - 1) / 2]]) @ np.vstack(
+        [transform, [0, 0, 1]]
     )
-    return cv2.resize(double, (size, size), interpolation=cv2.INTER_AREA)
+    fine = cv2.warpAffine(
+        region, to_samples @ to_photo, (samples * size,) * 2, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return cv2.resize(fine, (size, size), interpolation=cv2.INTER_AREA)
 
 
 def _scale(transform: np.ndarray) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -28,6 +29,12 @@ class Landmarker(Protocol):
         """Return (68, 2) float32 landmarks, in pixels of the 128 crop, of an aligned LR face, uint8 (16, 16, 3)."""
 
 
+#: The side of the box in pixels below which a face is enlarged for the predictor, which gives whole pixels only. Held against
+#: the landmarks of the same photographs at full size, it errs by 0.63 px of the crop on faces of 80 px as they are, and by
+#: 0.45 px when they are enlarged.
+_FINE = 192
+
+
 @functools.lru_cache(maxsize=1)
 def _predictor() -> Any:
     import dlib
@@ -49,7 +56,7 @@ class DlibLandmarks:
         Parameters
         ----------
         image : numpy.ndarray
-            (height, width, 3) uint8 RGB. Only about a thousand of its pixels are looked at, so its size costs no time.
+            (height, width, 3) uint8 RGB. The predictor compares a few thousand of its pixels, so its size costs no time.
         box : tuple of float
             (x0, y0, x1, y1), pixel centres at integers, as dlib's detector draws it: the predictor has learnt its habits.
 
@@ -66,9 +73,20 @@ class DlibLandmarks:
         import dlib
 
         x0, y0, x1, y1 = box
-        rectangle = dlib.rectangle(round(x0 + 0.5), round(y0 + 0.5), round(x1 - 0.5), round(y1 - 0.5))
+        factor = max(1, math.ceil(_FINE / (x1 - x0)))
+        left, top = 0, 0
+        if factor > 1:
+            # The face with half its box around it: the predictor does not look further.
+            margin = (x1 - x0) / 2
+            left, top = max(0, math.floor(x0 - margin)), max(0, math.floor(y0 - margin))
+            image = image[top : math.ceil(y1 + margin) + 1, left : math.ceil(x1 + margin) + 1]
+            image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+        # A pixel covers half a pixel around its centre; dlib's right and bottom pixels belong to the box.
+        edges = [math.floor((edge + 0.5 - start) * factor + 0.5) for edge, start in zip(box, (left, top) * 2, strict=True)]
+        rectangle = dlib.rectangle(edges[0], edges[1], edges[2] - 1, edges[3] - 1)
         shape = _predictor()(np.ascontiguousarray(image), rectangle)
-        return np.array([(point.x, point.y) for point in shape.parts()], dtype=np.float32)
+        points = np.array([(point.x, point.y) for point in shape.parts()], dtype=np.float64)
+        return ((points + 0.5) / factor - 0.5 + (left, top)).astype(np.float32)
 
     def on_lr(self, lr: np.ndarray) -> np.ndarray:
         """Return the landmarks of an aligned LR face in pixels of the 128 crop.

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from subprocess import run
+
+import cv2
+import numpy as np
+import pytest
+from skimage import data
+from skimage.metrics import peak_signal_noise_ratio
+
+from occface import faces
+from occface.errors import BadImageError, UsageError
+from occface.faces import align
+from occface.images import read_image
+
+FACES = sorted((Path(__file__).parents[1] / "data" / "faces").glob("*.jpg"))
+
+
+@pytest.fixture(scope="module")
+def dlib_pair():
+    return faces.DETECTORS.get("dlib")(), faces.LANDMARKERS.get("dlib")()
+
+
+def turned(image, degrees):
+    height, width = image.shape[:2]
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1)
+    return cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REFLECT)
+
+
+@pytest.mark.parametrize("path", FACES, ids=lambda path: path.stem)
+def test_a_face_comes_upright_into_the_middle(path, dlib_pair):
+    image = read_image(path)
+    face = faces.align_face(image, *dlib_pair)
+    assert (face.hr.shape, face.hr.dtype) == ((128, 128, 3), np.uint8)
+    assert (face.landmarks.shape, face.landmarks.dtype) == ((68, 2), np.float32)
+    assert (face.box.shape, face.box.dtype) == ((4,), np.float32)
+    assert (face.transform.shape, face.transform.dtype) == ((2, 3), np.float64)
+    assert face.landmarks.min() > 0
+    assert face.landmarks.max() < 127
+    # The detector and the predictor, run anew on the crop, find the eyes where the template wants them.
+    again = dlib_pair[1](face.hr, dlib_pair[0].detect(face.hr)[0].box)
+    for eye, place in ((slice(36, 42), align.TEMPLATE[0]), (slice(42, 48), align.TEMPLATE[1])):
+        assert np.linalg.norm(again[eye].mean(axis=0) - place) < 4
+    np.testing.assert_allclose(again.mean(axis=0), face.landmarks.mean(axis=0), atol=2)
+
+
+def test_a_turned_photograph_gives_nearly_the_same_crop(dlib_pair):
+    image = read_image(FACES[3])
+    upright = faces.align_face(image, *dlib_pair)
+    for degrees in (-15, 12):
+        other = faces.align_face(turned(image, degrees), *dlib_pair)
+        angle = np.rad2deg(np.arctan2(other.transform[1, 0], other.transform[0, 0]))
+        expected = np.rad2deg(np.arctan2(upright.transform[1, 0], upright.transform[0, 0])) + degrees
+        assert angle == pytest.approx(expected, abs=3)
+        assert peak_signal_noise_ratio(upright.hr[20:110, 20:110], other.hr[20:110, 20:110]) > 20
+
+
+def test_of_three_faces_the_largest_is_taken(dlib_pair):
+    photo = np.full((700, 700, 3), 128, np.uint8)
+    for number, (side, x, y) in enumerate(((300, 0, 0), (360, 320, 0), (280, 20, 380))):
+        face = cv2.resize(read_image(FACES[number]), (side, side), interpolation=cv2.INTER_AREA)
+        photo[y : y + side, x : x + side] = face
+    assert len(dlib_pair[0].detect(photo)) == 3
+    alone = faces.align_face(read_image(FACES[1]), *dlib_pair)
+    assert peak_signal_noise_ratio(alone.hr, faces.align_face(photo, *dlib_pair).hr) > 20
+
+
+def test_another_size_is_the_same_crop_in_more_pixels(dlib_pair):
+    image = read_image(FACES[0])
+    small, large = (faces.align_face(image, *dlib_pair, size) for size in (128, 256))
+    assert large.hr.shape == (256, 256, 3)
+    shrunk = cv2.resize(large.hr, (128, 128), interpolation=cv2.INTER_AREA)
+    assert peak_signal_noise_ratio(small.hr, shrunk) > 38
+    np.testing.assert_allclose((large.landmarks + 0.5) / 2 - 0.5, small.landmarks, atol=1e-3)
+
+
+def test_reasons_for_refusal_are_lines_that_a_user_understands(dlib_pair):
+    with pytest.raises(BadImageError) as caught:
+        faces.align_face(np.zeros((1, 1, 3), np.uint8), *dlib_pair)
+    assert str(caught.value) == "1x1 is too small to hold a face (at least 40x40 px)"
+    with pytest.raises(BadImageError) as caught:
+        faces.align_face(data.coffee(), *dlib_pair)
+    assert str(caught.value) == "no face found by dlib (tried at 256, 512, 512 upsampled, 600 px)"
+
+
+def test_a_face_that_is_mostly_outside_is_refused_and_one_at_the_border_is_not(dlib_pair):
+    detector, landmarker = dlib_pair
+    image = read_image(FACES[0])
+    (whole,) = detector.detect(image)
+    x0, y0, x1, y1 = whole.box
+
+    class Shifted:
+        """A landmarker that sees the face as in the whole photograph, of which a left part was cut off."""
+
+        def __init__(self, cut):
+            self.cut = cut
+
+        def __call__(self, part, box):
+            return landmarker(image, whole.box) - np.float32([self.cut, 0])
+
+    for cut, fits in ((70, True), (250, False)):
+        part, face = image[:, cut:], faces.Detection((x0 - cut, y0, x1 - cut, y1), 1.0)
+        if fits:
+            aligned = faces.align_found(part, face, Shifted(cut))
+            reference = faces.align_face(image, detector, landmarker)
+            np.testing.assert_array_equal(aligned.hr[:, 40:], reference.hr[:, 40:])
+        else:
+            with pytest.raises(BadImageError, match=r"partly outside the photograph: [0-9]+% of its crop"):
+                faces.align_found(part, face, Shifted(cut))
+
+
+def test_unknown_names_are_met_with_the_known_ones():
+    with pytest.raises(UsageError, match="did you mean 'dlib'"):
+        faces.DETECTORS.get("dlibb")
+    with pytest.raises(UsageError, match="unknown landmark detector 'fan'"):
+        faces.LANDMARKERS.get("fan")
+
+
+def test_importing_the_rooms_loads_no_heavy_library():
+    code = (
+        "import sys, occface.faces.landmarks, occface.faces.detect, occface.sources.folder; "
+        "print([name for name in ('dlib', 'torch') if name in sys.modules])"
+    )
+    done = run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
