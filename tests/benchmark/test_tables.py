@@ -105,6 +105,12 @@ def test_best_is_the_largest_of_each_mask_type_ties_and_all(tmp_path: Path) -> N
     assert not best[("demo", "n")].any()
 
 
+def test_what_prints_alike_is_marked_alike(tmp_path: Path) -> None:
+    values = {"bicubic": 20.00011, "pro-uigan": 20.00019, "fcsr-gan": 19.9989}
+    rows = [ScoreRow("d", "square", _PIPELINES[name], name, "a", 0, psnr=value, ssim=0.5) for name, value in values.items()]
+    assert best_cells(_table(rows, tmp_path))[("d", "PSNR")].tolist() == [True, False, True]
+
+
 def test_the_table_is_written_three_times(tmp_path: Path) -> None:
     table = _table(_rows(), tmp_path)
     paths = write_table(table, tmp_path / "tables" / "table_1")
