@@ -31,8 +31,8 @@ CHANNELS = (512, 512, 512, 512, 512, 256, 128, 64)
 """Channels at 4, 8, ... 512 pixels."""
 SLOPE = 0.2
 """Slope of every leaky ReLU."""
-STRIP = 16
-"""Rows of a level's input that are computed at once on a processor: 4 MB of features at every level."""
+STRIP = 32
+"""Rows of a level's input that are computed at once on a processor: at most 8 MB of features, at every level."""
 
 
 def inverse_haar(bands: Tensor, gain: Tensor | float = 1.0) -> Tensor:
