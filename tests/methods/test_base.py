@@ -1,0 +1,61 @@
+"""Presets and their overrides; modes that come back."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from occface.errors import UsageError
+from occface.methods import METHODS
+from occface.methods.base import TrainableMethod, evaluating, resolve
+
+PRESETS = {"small": {"steps": 3, "rate": 0.1, "kind": "bce", "widths": [8, 4], "skip": True}}
+
+
+def test_overrides_take_the_presets_types():
+    given = {"steps": "12", "rate": "1e-4", "widths": ["16", 8], "skip": False}
+    assert resolve(PRESETS, "small", given, "m") == {"steps": 12, "rate": 1e-4, "kind": "bce", "widths": [16, 8], "skip": False}
+    assert PRESETS["small"]["widths"] == [8, 4]
+
+
+@pytest.mark.parametrize(
+    ("preset", "overrides", "message"),
+    [
+        ("smal", {}, "did you mean 'small'"),
+        ("small", {"stesp": 1}, "no setting 'stesp': did you mean 'steps'"),
+        ("small", {"steps": 1.5}, "'steps' takes a value like 3, got 1.5"),
+        ("small", {"steps": True}, "'steps' takes"),
+        ("small", {"rate": "fast"}, "'rate' takes"),
+        ("small", {"widths": [1]}, "'widths' takes"),
+        ("small", {"skip": 1}, "'skip' takes"),
+        ("small", {"kind": 3}, "'kind' takes"),
+    ],
+)
+def test_what_does_not_fit_is_refused(preset, overrides, message):
+    with pytest.raises(UsageError, match=message):
+        resolve(PRESETS, preset, overrides, "m")
+
+
+def test_evaluating_gives_each_part_its_mode_back():
+    net = nn.Sequential(nn.BatchNorm1d(2), nn.Sequential(nn.BatchNorm1d(2)))
+    net[1].eval()
+    with evaluating(net) as same:
+        assert not any(part.training for part in same.modules())
+    assert [part.training for part in net.modules()] == [True, True, False, False]
+
+
+@pytest.mark.parametrize("name", ["bicubic", "gfc", "pro-uigan"])
+def test_every_method_keeps_the_contract(name):
+    kind = METHODS.get(name)
+    assert kind.name == name
+    presets = kind.presets()
+    assert {"test", "demo", "cpu", "gpu", "paper"} <= presets.keys()
+    assert len({tuple(sorted(preset)) for preset in presets.values()}) == 1  # every preset has the same settings
+    method = kind.build("test")
+    if isinstance(method, TrainableMethod):
+        assert {"batch_size", "ema_decay", "grad_clip"} <= method.config.keys()
+        assert all(phase.steps > 0 for phase in method.phases())
+        for phase in method.phases():
+            for turn in method.turns(phase):
+                assert isinstance(method.optimizer(phase, turn), torch.optim.Optimizer)

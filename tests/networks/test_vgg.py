@@ -1,0 +1,101 @@
+"""The VGG trunks: torchvision's names and sizes, the stand-in's weights, and pools against plain arithmetic."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from occface import assets
+from occface.errors import AssetError, UsageError
+from occface.networks.vgg import BlurPool, FeatureNetwork, Trunk, load_feature_network
+
+
+def test_names_and_sizes_are_torchvisions():
+    shapes = {name: tuple(value.shape) for name, value in Trunk(17).state_dict().items()}
+    assert shapes["features.0.weight"] == (64, 3, 3, 3)
+    assert [int(name.split(".")[1]) for name in shapes if name.endswith("bias")] == [0, 2, 5, 7, 10, 12, 14]
+    assert shapes["features.14.weight"] == (256, 256, 3, 3)
+    assert sum(p.numel() for p in Trunk(17).parameters()) == pytest.approx(1.73e6, rel=0.005)
+    assert sum(p.numel() for p in Trunk(14).parameters()) == pytest.approx(1.15e6, rel=0.005)
+
+
+def test_normalises_with_imagenets_mean_and_deviation():
+    trunk, seen = Trunk(14), []
+    trunk.features[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    trunk(torch.tensor([1.0, 0.0, -1.0]).view(1, 3, 1, 1).expand(1, 3, 8, 8))
+    wanted = [(1 - 0.485) / 0.229, (0.5 - 0.456) / 0.224, (0 - 0.406) / 0.225]
+    assert seen[0][0, :, 3, 3].tolist() == pytest.approx(wanted, rel=1e-5)
+
+
+def test_blur_pool_equals_scipy():
+    x = np.random.default_rng(0).normal(size=(10, 12)).astype(np.float32)
+    peaks = np.lib.stride_tricks.sliding_window_view(x, (2, 2)).max((2, 3))
+    padded = np.pad(peaks, 2, mode="reflect")
+    kernel = np.outer([1, 2, 1], [1, 2, 1]) / 16
+    wanted = ndimage.correlate(padded, kernel)[1:-1:2, 1:-1:2]
+    got = BlurPool(3)(torch.from_numpy(x).expand(1, 3, 10, 12))[0, 1].numpy()
+    np.testing.assert_allclose(got, wanted, atol=1e-6)
+    assert got.shape == (6, 7)
+
+
+def test_is_frozen_but_lets_gradients_through():
+    network = FeatureNetwork(Trunk(17), Trunk(14)).train()
+    assert not network.training
+    assert not any(p.requires_grad for p in network.parameters())
+    images = torch.zeros(1, 3, 32, 32, requires_grad=True)
+    features = network(images)
+    assert [x.shape[1] for x in features.styles] == [64, 128, 256]
+    assert [x.shape[2] for x in features.styles] == [16, 8, 4]
+    assert features.feature.shape == (1, 256, 8, 8)
+    (features.feature.sum() + features.styles[2].sum()).backward()
+    assert float(images.grad.abs().max()) > 0
+
+
+def test_absent_weights_are_an_error_and_never_replaced(tmp_path, monkeypatch):
+    monkeypatch.setenv("OCCFACE_CACHE", str(tmp_path))
+    monkeypatch.delenv("OCCFACE_ASSETS", raising=False)
+    with pytest.raises(AssetError, match="occface assets pull vgg16"):
+        load_feature_network("vgg19")
+
+
+def test_unknown_network_is_refused_and_none_is_none():
+    assert load_feature_network("none") is None
+    with pytest.raises(UsageError, match="did you mean 'vgg19'"):
+        load_feature_network("vgg18")
+
+
+def test_vgg19_takes_features_from_19_and_style_from_16(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    for name, layers in (("vgg16", 17), ("vgg19", 14)):
+        folder = tmp_path / name
+        folder.mkdir()
+        state = Trunk(layers).state_dict() | {"classifier.0.weight": torch.zeros(2, 2)}
+        torch.save(state, folder / assets.ASSETS[name].files[0].name)
+    monkeypatch.setenv("OCCFACE_ASSETS", str(tmp_path))
+    monkeypatch.setattr(assets, "_check", lambda *_: None)
+    network = load_feature_network("vgg19")
+    images = torch.rand(1, 3, 32, 32)
+    first = torch.load(tmp_path / "vgg19" / "vgg19-dcbb9e9d.pth", weights_only=True)["features.0.weight"]
+    assert torch.equal(network.feature.features[0].weight, first)
+    assert not torch.equal(network.style.features[0].weight, first)
+    assert torch.equal(network(images).feature, network.feature(images)[13])
+    assert torch.equal(network(images).styles[1], network.style(images)[9])
+
+
+def test_stand_in_holds_the_wheels_weights_and_sees_edges():
+    path = next(iter(assets.pull("stlpips-vgg").values()))
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    network = load_feature_network("stlpips-vgg")
+    assert torch.equal(network.style.features[14].weight, state["net.slice3.16.weight"])
+    torch.testing.assert_close(network.style.features[4].kernel, state["net.slice2.5.filt"])
+    # its own scaling of images in [-1,1] is ImageNet's, to the digits that the file keeps
+    images = torch.rand(1, 3, 2, 2) * 2 - 1
+    theirs = (images - state["scaling_layer.shift"]) / state["scaling_layer.scale"]
+    trunk = network.style
+    torch.testing.assert_close(((images + 1) / 2 - trunk.mean) / trunk.std, theirs, atol=1e-5, rtol=1e-5)
+    # trained filters answer to a picture far more than to a flat grey
+    checks = (torch.arange(64)[:, None] // 8 + torch.arange(64) // 8) % 2 * 2.0 - 1
+    flat, picture = (network(x.expand(1, 3, 64, 64)).feature.abs().mean() for x in (torch.zeros(64, 64), checks))
+    assert float(picture) > 2 * float(flat)
