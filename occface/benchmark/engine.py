@@ -18,14 +18,13 @@ from tqdm import tqdm
 from occface import files
 from occface.benchmark import show
 from occface.benchmark.recipe import Recipe, load_recipe
+from occface.benchmark.restoring import Restored, restore_pairs
 from occface.benchmark.scores import RESULT_FILE, ScoreRow, load_scores, write_scores
 from occface.dataset.reader import DatasetFile, FacePairs
-from occface.images import to_uint8
 from occface.methods.weights import LoadedMethod, load_method
 from occface.metrics import CONTRACT
 from occface.metrics.image import psnr, ssim
 from occface.pipelines import Pipeline, build_pipeline
-from occface.training.batches import collate
 from occface.training.devices import describe, resolve
 
 __all__ = ["Benchmark", "run_benchmark"]
@@ -187,7 +186,7 @@ def _score(unit: _Unit, device: torch.device, bar: Any) -> Iterator[ScoreRow]:
     for start in range(0, unit.count, BATCH):
         chosen = range(start, min(start + BATCH, unit.count))
         batch = [pairs[number] for number in chosen]
-        for number, pair, outcome in zip(chosen, batch, _restore(unit.pipeline, batch, device), strict=True):
+        for number, pair, outcome in zip(chosen, batch, restore_pairs(unit.pipeline, batch, device), strict=True):
             face = columns.iloc[number]
             yield ScoreRow(
                 dataset=unit.dataset,
@@ -205,30 +204,7 @@ def _score(unit: _Unit, device: torch.device, bar: Any) -> Iterator[ScoreRow]:
             bar.update()
 
 
-def _restore(
-    pipeline: Pipeline, pairs: list[dict[str, np.ndarray]], device: torch.device
-) -> list[tuple[np.ndarray, float] | str]:
-    """Return for each pair the restored face, uint8, and its seconds, or why there is none.
-
-    When a batch fails its pairs are tried one by one, so that one bad image costs only itself.
-    """
-    try:
-        batch = {name: value.to(device) for name, value in collate(pairs).items()}
-        started = time.perf_counter()
-        restored = pipeline(batch)
-        finite = torch.isfinite(restored).flatten(1).all(1).tolist()  # also waits for the device
-        seconds = (time.perf_counter() - started) / len(pairs)
-        faces = to_uint8(restored)
-    except (RuntimeError, ValueError) as error:
-        if len(pairs) > 1:
-            return [outcome for pair in pairs for outcome in _restore(pipeline, [pair], device)]
-        return [f"{type(error).__name__}: {str(error).splitlines()[0]}"]
-    bad = "the result holds values that are not finite"
-    return [(face, seconds) if good else bad for face, good in zip(faces, finite, strict=True)]
-
-
-def _scores(outcome: tuple[np.ndarray, float] | str, truth: np.ndarray) -> dict[str, Any]:
+def _scores(outcome: Restored | str, truth: np.ndarray) -> dict[str, Any]:
     if isinstance(outcome, str):
         return {"error": outcome}
-    result, seconds = outcome
-    return {"psnr": psnr(result, truth), "ssim": ssim(result, truth), "seconds": seconds}
+    return {"psnr": psnr(outcome.face, truth), "ssim": ssim(outcome.face, truth), "seconds": outcome.seconds}

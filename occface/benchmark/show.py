@@ -13,13 +13,12 @@ from occface.benchmark.figures import comparison_grid
 from occface.benchmark.paper import compare, pipeline_title
 from occface.benchmark.recipe import Recipe
 from occface.benchmark.report import write_report
+from occface.benchmark.restoring import restore_pairs
 from occface.benchmark.scores import software_versions
 from occface.benchmark.tables import markdown, table_1, write_table
 from occface.dataset.reader import DatasetFile, FacePairs
-from occface.images import to_uint8
 from occface.methods.weights import LoadedMethod
 from occface.pipelines import Pipeline
-from occface.training.batches import collate
 from occface.training.devices import describe
 
 __all__ = ["show_benchmark"]
@@ -100,11 +99,13 @@ def _pictures(
         pairs = FacePairs(data, recipe.split, [mask])
         count = min(PICTURED, len(pairs))
         chosen = np.linspace(0, len(pairs) - 1, count).round().astype(int).tolist()
-        batch = {key: value.to(device) for key, value in collate([pairs[number] for number in chosen]).items()}
-        pictures = {"Occluded LR": to_uint8(batch["lr"])}
+        batch = [pairs[number] for number in chosen]
+        pictures: dict[str, list[np.ndarray | None]] = {"Occluded LR": [pair["lr"] for pair in batch]}
         for pipeline in pipelines.values():
-            pictures[pipeline_title(pipeline.name)] = to_uint8(pipeline(batch))
-        pictures["Ground truth"] = to_uint8(batch["hr"])
+            outcomes = restore_pairs(pipeline, batch, device)
+            faces = [None if isinstance(outcome, str) else outcome.face for outcome in outcomes]
+            pictures[pipeline_title(pipeline.name)] = faces
+        pictures["Ground truth"] = [pair["hr"] for pair in batch]
         for title, images in pictures.items():
             columns.setdefault(title, []).extend(images)
         labels += [mask if len(recipe.datasets) == 1 else f"{name}, {mask}"] * count

@@ -19,9 +19,10 @@ import torch
 
 from occface.dataset.schema import COLUMNS, SCHEMA_VERSION, mask_types
 from occface.errors import UsageError
+from occface.images import to_float
 from occface.registry import did_you_mean
 
-__all__ = ["DatasetFile", "FacePairs"]
+__all__ = ["DatasetFile", "FacePairs", "collate"]
 
 
 class DatasetFile:
@@ -172,3 +173,11 @@ class FacePairs(torch.utils.data.Dataset[dict[str, np.ndarray]]):
         below = f"occluded/{self.masks[kind]}/"
         names = ("hr", "lr_clean", "landmarks", below + "mask", below + "lr", below + "landmarks_lr")
         return {name.removeprefix(below): value for name, value in self.data.record(self.split, face, names).items()}
+
+
+def collate(pairs: list[dict[str, np.ndarray]]) -> dict[str, torch.Tensor]:
+    """Return pairs of `FacePairs` as one batch of float32 tensors, images in [-1, 1], masks (B, 1, 128, 128)."""
+    stacked = {name: np.stack([pair[name] for pair in pairs]) for name in pairs[0]}
+    images = {name: to_float(stacked[name]) for name in ("hr", "lr", "lr_clean")}
+    points = {name: torch.from_numpy(stacked[name]) for name in ("landmarks", "landmarks_lr")}
+    return {**images, **points, "mask": torch.from_numpy(stacked["mask"])[:, None].float()}

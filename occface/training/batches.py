@@ -5,19 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from occface import seeding
 from occface.dataset.config import DatasetConfig
-from occface.dataset.reader import DatasetFile, FacePairs
+from occface.dataset.reader import DatasetFile, FacePairs, collate
 from occface.dataset.schema import LR_SIZE
 from occface.faces.mirror import mirror_landmarks
-from occface.images import to_float
 from occface.methods.base import Batch
 from occface.occlusion.degrade import downsample, occlude
 from occface.occlusion.masks import draw_mask
 
-__all__ = ["Augmentation", "TrainingBatches", "collate"]
+__all__ = ["Augmentation", "TrainingBatches"]
 
 
 @dataclass(frozen=True)
@@ -26,14 +24,6 @@ class Augmentation:
 
     fresh_masks: bool = True
     mirror: bool = True
-
-
-def collate(pairs: list[dict[str, np.ndarray]]) -> Batch:
-    """Return pairs of `FacePairs` as one batch of float32 tensors, images in [-1, 1], masks (B, 1, 128, 128)."""
-    stacked = {name: np.stack([pair[name] for pair in pairs]) for name in pairs[0]}
-    images = {name: to_float(stacked[name]) for name in ("hr", "lr", "lr_clean")}
-    points = {name: torch.from_numpy(stacked[name]) for name in ("landmarks", "landmarks_lr")}
-    return {**images, **points, "mask": torch.from_numpy(stacked["mask"])[:, None].float()}
 
 
 class TrainingBatches:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from occface.dataset.reader import DatasetFile, FacePairs
+from occface.dataset.reader import DatasetFile, FacePairs, collate
 from occface.images import to_uint8
 from occface.methods.base import Batch, Role, TrainableMethod, evaluating
 from occface.metrics.image import psnr
-from occface.training.batches import collate
 
 __all__ = ["Validation", "role_inputs"]
 
@@ -41,12 +40,17 @@ class Validation:
         self.batch = {name: value.to(device) for name, value in batch.items()}
         self.last: dict[str, float] = {}
 
+    def _given(self, batch: Batch) -> torch.Tensor:
+        """Return what the method sees, as a picture: the LR face, or the HR face with its hole grey."""
+        return batch["image"] * (1 - batch["mask"]) if self.method.role == "inpaint" else batch["lr"]
+
     @torch.no_grad()
     def __call__(self, generator: torch.nn.Module) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
         """Return the mean PSNR in dB by name, and the pictures of the sample strip by name."""
         with evaluating(generator):
             results = to_uint8(self.method.hallucinate(self.batch, generator))
-            pictures = self.method.preview({name: value[:PICTURED] for name, value in self.batch.items()}, generator)
+            shown = {name: value[:PICTURED] for name, value in self.batch.items()}
+            pictures = {"given": self._given(shown), **self.method.preview(shown, generator), "truth": shown["hr"]}
         truth = to_uint8(self.batch["hr"])
         score = float(np.mean([psnr(result, whole) for result, whole in zip(results, truth, strict=True)]))
         self.last = {f"psnr_{self.split}": score}

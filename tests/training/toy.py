@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -14,7 +16,7 @@ class Toy(TrainableMethod):
 
     name = "toy"
     role = "sr"
-    PRESETS = {
+    PRESETS: ClassVar = {
         "test": {"batch_size": 2, "ema_decay": 0.5, "grad_clip": 1.0, "rate": 0.05, "steps": 6, "explode_at": 0},
     }  # fmt: skip
 

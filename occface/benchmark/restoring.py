@@ -1,0 +1,42 @@
+"""Pairs of a data set through a pipeline, so that one image that fails costs only itself."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from occface.dataset.reader import collate
+from occface.images import to_uint8
+from occface.pipelines import Pipeline
+
+__all__ = ["Restored", "restore_pairs"]
+
+
+class Restored(NamedTuple):
+    """A restored face, uint8 (128, 128, 3), and the seconds it took."""
+
+    face: np.ndarray
+    seconds: float
+
+
+def restore_pairs(pipeline: Pipeline, pairs: list[dict[str, np.ndarray]], device: torch.device) -> list[Restored | str]:
+    """Return for each pair of `FacePairs` the restored face, or why there is none.
+
+    When a batch fails its pairs are tried one by one. The seconds of a batch are shared evenly among its faces.
+    """
+    try:
+        batch = {name: value.to(device) for name, value in collate(pairs).items()}
+        started = time.perf_counter()
+        restored = pipeline(batch)
+        finite = torch.isfinite(restored).flatten(1).all(1).tolist()  # also waits for the device
+        seconds = (time.perf_counter() - started) / len(pairs)
+        faces = to_uint8(restored)
+    except (RuntimeError, ValueError) as error:
+        if len(pairs) > 1:
+            return [outcome for pair in pairs for outcome in restore_pairs(pipeline, [pair], device)]
+        return [f"{type(error).__name__}: {str(error).splitlines()[0]}"]
+    bad = "the result holds values that are not finite"
+    return [Restored(face, seconds) if good else bad for face, good in zip(faces, finite, strict=True)]

@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio
+
+from occface.benchmark import engine
+from occface.benchmark.engine import run_benchmark
+from occface.benchmark.scores import load_scores
+from occface.errors import UsageError
+from occface.images import to_uint8
+from occface.methods import METHODS
+from occface.methods.bicubic import Bicubic
+
+PIPELINES = ["bicubic"]
+
+
+@pytest.fixture
+def recipe(dataset_path):
+    return {"datasets": {"faces": str(dataset_path)}, "pipelines": PIPELINES}
+
+
+def test_scores_table_grid_and_report_are_written(tmp_path, recipe, dataset):
+    done = run_benchmark(recipe, tmp_path, device="cpu")
+    scores = load_scores(tmp_path / "scores")
+    assert len(scores) == 2 * 2
+    assert set(scores["mask_type"]) == {"irregular", "square"}
+    row = scores[(scores["mask_type"] == "square") & (scores["index"] == 1)].iloc[0]
+    face = dataset.record("test", 1, ["hr", "occluded/square/lr", "occluded/square/mask"])
+    lr = torch.from_numpy(face["occluded/square/lr"]).permute(2, 0, 1)[None].float() / 127.5 - 1
+    made = to_uint8(
+        Bicubic.build("paper" if "paper" in Bicubic.presets() else next(iter(Bicubic.presets()))).hallucinate({"lr": lr})
+    )
+    assert row["psnr"] == pytest.approx(peak_signal_noise_ratio(face["hr"], made[0]), abs=1e-6)
+    assert row["hole_area"] == pytest.approx(face["occluded/square/mask"].mean())
+    assert done.table.loc[("square", "SR", "Bicubic"), ("faces", "PSNR")] == pytest.approx(
+        scores[scores["mask_type"] == "square"]["psnr"].mean()
+    )
+    assert done.table.loc[("square", "SR", "Bicubic"), ("faces", "n")] == 2
+    assert "data:image/png;base64," in done.report.read_text(encoding="utf-8")
+    assert (tmp_path / "tables" / "table_1.tex").exists()
+    assert (tmp_path / "figures" / "comparison.png").exists()
+
+
+def test_what_is_scored_is_not_scored_again(tmp_path, recipe, monkeypatch):
+    first = run_benchmark(recipe, tmp_path, device="cpu")
+    asked = []
+    score = engine._score
+    monkeypatch.setattr(engine, "_score", lambda unit, *rest: asked.append(unit.mask) or score(unit, *rest))
+    again = run_benchmark(recipe, tmp_path, device="cpu")
+    assert asked == []
+    assert again.table.equals(first.table)
+    (tmp_path / "scores" / "faces_square_bicubic.csv").unlink()
+    assert run_benchmark(recipe, tmp_path, device="cpu").table.equals(first.table)
+    assert asked == ["square"]
+    run_benchmark(recipe, tmp_path, device="cpu", limit=1)
+    assert asked == ["square", "irregular", "square"]
+
+
+def test_changed_scores_are_not_taken_for_ours(tmp_path, recipe):
+    first = run_benchmark(recipe, tmp_path, device="cpu")
+    path = tmp_path / "scores" / "faces_square_bicubic.csv"
+    text = path.read_text()
+    psnr = load_scores(tmp_path / "scores")["psnr"].iloc[-1]
+    path.write_text(text.replace(repr(float(psnr)), "99.0"))
+    assert run_benchmark(recipe, tmp_path, device="cpu").table.equals(first.table)
+
+
+class Fails(Bicubic):
+    """Cannot do the second face, and gives no numbers for dark ones."""
+
+    name = "fails"
+
+    def hallucinate(self, batch, generator=None):
+        if len(batch["lr"]) > 1:
+            raise RuntimeError("out of memory\nmore lines")
+        result = super().hallucinate(batch, generator)
+        return result / 0 * 0 if FAIL_BY_VALUE else result
+
+
+FAIL_BY_VALUE = False
+
+
+def test_a_failed_image_is_a_row_with_an_error_and_in_no_mean(tmp_path, recipe, monkeypatch):
+    monkeypatch.setitem(METHODS._entries, "fails", Fails)
+    asked = {**recipe, "pipelines": ["bicubic", "fails"]}
+    one_by_one = run_benchmark(asked, tmp_path / "a", device="cpu")
+    assert one_by_one.failed == 0  # a batch that fails is tried face by face
+    monkeypatch.setitem(globals(), "FAIL_BY_VALUE", True)
+    done = run_benchmark(asked, tmp_path / "b", device="cpu")
+    scores = load_scores(tmp_path / "b" / "scores")
+    failed = scores[scores["pipeline"] == "fails"]
+    assert done.failed == len(failed) == 4
+    assert failed["psnr"].isna().all()
+    assert set(failed["error"]) == {"the result holds values that are not finite"}
+    assert done.table.loc[("square", "SR", "fails"), ("faces", "n")] == 0
+    assert np.isnan(done.table.loc[("square", "SR", "fails"), ("faces", "PSNR")])
+
+
+def test_a_recipe_that_asks_for_what_is_not_there_is_one_line(tmp_path, recipe):
+    for change, message in (
+        ({"split": "val"}, "no split 'val'"),
+        ({"masks": ["walk"]}, "no mask type 'walk'"),
+        ({"pipelines": ["bicubic+gfc"]}, "needs trained weights"),
+        ({"weights": {"gfc": str(tmp_path)}}, "expected a run folder"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            run_benchmark({**recipe, **change}, tmp_path / "out", device="cpu")

@@ -1,0 +1,123 @@
+import json
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from occface import __version__
+from occface.cli import main
+
+COMMANDS = ("demo", "make-dataset", "train", "benchmark", "info", "verify", "assets")
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS), ("assets", "list"), ("assets", "pull")])
+def test_every_command_explains_itself(command):
+    result = run(*command, "--help")
+    assert result.exit_code == 0
+    assert "Usage:" in result.stdout
+
+
+def test_help_and_import_load_neither_torch_nor_dlib():
+    code = (
+        "import sys, occface, occface.cli; from click.testing import CliRunner;"
+        "[CliRunner().invoke(occface.cli.main, [name, '--help']) for name in occface.cli.main.commands];"
+        "print(sorted({'torch', 'dlib', 'cv2', 'h5py', 'pandas'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_version():
+    assert run("--version").stdout.strip().endswith(__version__)
+
+
+def test_make_info_verify_on_photographs(tmp_path, faces_folder):
+    made = run("make-dataset", faces_folder, tmp_path / "a.h5", "--workers", 1, "--test", 2, "--json")
+    assert made.exit_code == 0
+    assert json.loads(made.stdout)["faces"] == {"train": 4, "test": 2}
+    said = run("info", tmp_path / "a.h5", "--json")
+    assert json.loads(said.stdout)["content_hash"] == json.loads(made.stdout)["content_hash"]
+    assert "content_hash" in run("info", tmp_path / "a.h5").stdout
+    whole = run("verify", tmp_path / "a.h5")
+    assert (whole.exit_code, whole.stdout.strip()) == (0, f"{tmp_path / 'a.h5'} is whole")
+
+
+def test_verify_says_what_is_wrong_and_exits_with_one(tmp_path, dataset_path):
+    import shutil
+
+    import h5py
+
+    shutil.copy(dataset_path, tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        file["train/occluded/square/lr"][0] = 0
+    result = run("verify", tmp_path / "a.h5")
+    assert result.exit_code == 1
+    assert "train/occluded/square/lr: record 0" in result.stdout
+
+
+def test_weights_have_info_and_are_verified(tmp_path, dataset_path):
+    trained = run(
+        "train", "pro-uigan", "--data", dataset_path, "--out", tmp_path / "run", "--preset", "test", "--device", "cpu"
+    )
+    assert trained.exit_code == 0, trained.stderr
+    said = json.loads(run("info", tmp_path / "run", "--json").stdout)
+    assert said["method"] == "pro-uigan"
+    assert said["parameters"] > 100_000
+    assert run("verify", tmp_path / "run").exit_code == 0
+    path = tmp_path / "run" / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    damaged = run("verify", tmp_path / "run")
+    assert damaged.exit_code == 1
+    assert "damaged, or not the file of its card" in damaged.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("make-dataset", "{tmp}/none", "{tmp}/a.h5"), 2, "expected a folder of photographs"),
+        (("make-dataset", "{tmp}/empty", "{tmp}/a.h5"), 2, "no photographs"),
+        (("make-dataset", "{tmp}/texts", "{tmp}/a.h5"), 2, "no photographs"),
+        (("make-dataset", "{faces}", "{tmp}/a.h5", "--mask", "squre"), 2, "did you mean 'square'"),
+        (("make-dataset", "{faces}", "{tmp}/a.h5", "--source-type", "foldr"), 2, "did you mean 'folder'"),
+        (("make-dataset", "{faces}", "{tmp}/a.h5", "--occlusion", "papr"), 2, "did you mean 'paper'"),
+        (("make-dataset", "{faces}", "{tmp}/a.h5", "--backend", "lokky"), 2, "did you mean 'loky'"),
+        (("make-dataset", "synthetic", "{tmp}/a.h5", "--truncation", "9"), 2, "truncation in"),
+        (("make-dataset", "{faces}", "{tmp}/texts/a.txt/a.h5"), 1, "could not write"),
+        (("info", "{tmp}/none.h5"), 2, "expected a data set"),
+        (("info", "{tmp}/empty"), 2, "expected a data set, weights or a run folder"),
+        (("verify", "{tmp}/texts/a.txt"), 2, "another kind of file"),
+        (("train", "pro-uign", "--data", "{data}", "--out", "{tmp}/r"), 2, "did you mean 'pro-uigan'"),
+        (("train", "gfc", "--data", "{data}", "--out", "{tmp}/r", "--set", "steps"), 2, "expected --set KEY=VALUE"),
+        (("train", "gfc", "--data", "{tmp}/none.h5", "--out", "{tmp}/r"), 2, "expected a data set"),
+        (("benchmark", "{tmp}/none.yaml"), 2, "expected a YAML file"),
+        (("demo", "--preset", "paper", "--out", "{tmp}/d"), 2, "the demo runs in the presets"),
+        (("demo", "--source", "{tmp}/empty", "--out", "{tmp}/d"), 2, "no photographs"),
+        (("assets", "pull", "mobilestylegn"), 2, "did you mean 'mobilestylegan'"),
+    ],
+)
+def test_a_wrong_request_is_one_line_on_stderr(tmp_path, faces_folder, dataset_path, arguments, code, message):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("hello")
+    places = {"tmp": tmp_path, "faces": faces_folder, "data": dataset_path}
+    result = run("--quiet", *(argument.format(**places) for argument in arguments))
+    assert result.exit_code == code
+    assert message in result.stderr
+    assert result.stdout == ""
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert result.stderr.startswith("occface: ")
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    assert "Traceback" in run("--debug", "info", tmp_path / "none.h5").stderr
+
+
+def test_assets_are_listed_with_origin_and_licence():
+    rows = {row["name"]: row for row in json.loads(run("assets", "list", "--json").stdout)["assets"]}
+    assert rows["dlib-68"]["present"]
+    assert all(row["origin"] and row["licence"] for row in rows.values())
+    assert "mobilestylegan" in run("assets", "list").stdout

@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from occface.dataset.reader import FacePairs, collate
+from occface.errors import UsageError
+from occface.images import to_uint8
+from occface.methods import METHODS
+from occface.methods.base import Method
+from occface.methods.weights import LoadedMethod, untrained
+from occface.pipelines import build_pipeline, cell_mask, order_of
+
+
+class Recorder(Method):
+    """An inpainter or joint method that keeps what it is given and paints the hole white."""
+
+    def __init__(self, role, needs=()):
+        super().__init__({})
+        self.role, self.needs, self.given = role, frozenset(needs), None
+
+    def hallucinate(self, batch, generator=None):
+        self.given = batch
+        if self.role == "inpaint":
+            return torch.where(batch["mask"] == 1, torch.ones(()), batch["image"])
+        return torch.zeros(len(batch["lr"]), 3, 128, 128)
+
+
+@pytest.fixture
+def batch(dataset):
+    pairs = FacePairs(dataset, "test")
+    return collate([pairs[n] for n in range(len(pairs))])
+
+
+def test_plain_bicubic_is_pillow_s(batch):
+    result = to_uint8(build_pipeline("bicubic", {})(batch))
+    for lr, made in zip(to_uint8(batch["lr"]), result, strict=True):
+        pillow = np.asarray(Image.fromarray(lr).resize((128, 128), Image.Resampling.BICUBIC))
+        # torch takes a = -0.75 where Pillow takes a = -0.5, or none of it where the method follows Pillow
+        assert np.abs(pillow.astype(int) - made).mean() < 3
+
+
+def test_sr_then_inpainting(batch):
+    inpainter = Recorder("inpaint")
+    pipeline = build_pipeline("bicubic+gfc", {"gfc": LoadedMethod("gfc", inpainter, {})})
+    assert pipeline.order == "SR+PA"
+    result = pipeline(batch)
+    bicubic = untrained("bicubic").method.hallucinate({"lr": batch["lr"]})
+    assert torch.equal(inpainter.given["image"], bicubic)
+    hole = cell_mask(batch["mask"]).expand_as(result) == 1
+    assert result[hole].min() == 1
+    assert torch.equal(result[~hole], bicubic[~hole])
+
+
+def test_inpainting_then_sr(batch):
+    inpainter = Recorder("inpaint")
+    pipeline = build_pipeline("gfc+bicubic", {"gfc": LoadedMethod("gfc", inpainter, {})})
+    assert pipeline.order == "PA+SR"
+    result = pipeline(batch)
+    assert inpainter.given["image"].shape == (len(result), 3, 128, 128)
+    assert result.shape == (len(result), 3, 128, 128)
+    inside = torch.nn.functional.avg_pool2d(cell_mask(batch["mask"]), 41, 1, 20).expand_as(result) > 0.999
+    assert inside.any()
+    assert result[inside].min() > 0.9  # what was painted white is still white after 128 -> 16 -> 128
+
+
+def test_a_joint_method_is_given_no_more_than_it_needs(batch):
+    for needs, given in (((), {"lr"}), (("landmarks",), {"lr", "landmarks_lr"}), (("mask",), {"lr", "mask"})):
+        joint = Recorder("joint", needs)
+        build_pipeline("pro-uigan", {"pro-uigan": LoadedMethod("pro-uigan", joint, {})})(batch)
+        assert set(joint.given) == given
+
+
+def test_cells_that_an_occlusion_touches():
+    mask = torch.zeros(1, 1, 128, 128)
+    mask[0, 0, 7:9, 100] = 1
+    cells = cell_mask(mask)
+    assert cells.sum() == 2 * 64
+    assert cells[0, 0, 0, 96] == cells[0, 0, 15, 103] == 1
+    assert cells[0, 0, 16, 96] == cells[0, 0, 0, 95] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("bicubic+gfd", "unknown method 'gfd': did you mean 'gfc'"),
+        ("gfc", "'gfc' is no pipeline"),
+        ("bicubic+bicubic", "sr then sr"),
+        ("pro-uigan+gfc", "is no pipeline"),
+    ],
+)
+def test_what_is_no_pipeline_is_one_line(name, message):
+    with pytest.raises(UsageError, match=message):
+        order_of(name)
+
+
+def test_a_pipeline_without_its_weights_is_one_line():
+    with pytest.raises(UsageError, match=r"pipeline 'bicubic\+gfc': method 'gfc' needs trained weights"):
+        build_pipeline("bicubic+gfc", {})
+
+
+def test_every_method_says_its_role():
+    assert {name: METHODS.get(name).role for name in METHODS} == {"bicubic": "sr", "gfc": "inpaint", "pro-uigan": "joint"}
