@@ -59,3 +59,22 @@ def test_every_method_keeps_the_contract(name):
         for phase in method.phases():
             for turn in method.turns(phase):
                 assert isinstance(method.optimizer(phase, turn), torch.optim.Optimizer)
+
+
+@pytest.mark.parametrize("name", ["gfc", "pro-uigan"])
+def test_trains_under_bfloat16_autocast(name):
+    torch.manual_seed(0)
+    method = METHODS.get(name).build("test")
+    mask = torch.zeros(2, 1, 128, 128)
+    mask[:, :, 30:70, 40:90] = 1
+    batch = {"hr": torch.rand(2, 3, 128, 128), "mask": mask, "lr": torch.rand(2, 3, 16, 16)}
+    batch |= {"landmarks": 128 * torch.rand(2, 68, 2), "landmarks_lr": 128 * torch.rand(2, 68, 2)}
+    phase = method.phases()[-1]
+    for turn in method.turns(phase):
+        method.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            terms = method(batch, phase, turn)
+        assert all(value.dtype == torch.float32 for value in terms.values())
+        sum(terms.values()).backward()
+        trained = [p for group in method.optimizer(phase, turn).param_groups for p in group["params"]]
+        assert all(bool(p.grad.isfinite().all()) for p in trained)
