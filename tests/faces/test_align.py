@@ -129,6 +129,15 @@ def test_beyond_the_border_is_the_mirror_image(scale):
     assert np.abs(difference).max() <= 1
 
 
+@pytest.mark.parametrize("scale", [1.3, 0.6, 0.35])
+def test_a_crop_is_the_middle_of_a_larger_crop(scale):
+    photo = np.random.default_rng(0).integers(0, 256, (800, 800, 3), dtype=np.uint8)
+    matrix = similarity(scale, 20, (401.3, 398.2))
+    larger = matrix + np.array([0, 0, 32])
+    difference = align.warp(photo, larger, 192)[32:160, 32:160].astype(int) - align.warp(photo, matrix)
+    assert np.abs(difference).max() <= 1
+
+
 def test_views_are_taken_and_left_alone():
     photo = data.astronaut()
     matrix = similarity(0.4, 5, (256, 256))
