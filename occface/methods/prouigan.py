@@ -27,7 +27,7 @@ _PAPER: Config = {
     "blocks": [8, 7, 6],
     "attention": "cosine_softmax",
     "norm": "batch",
-    "image_skip": False,
+    "skips": False,
     "discriminator_width": 64,
     "geometry_weight": 1.0,
     "feature_network": "vgg19",
@@ -49,7 +49,7 @@ _PAPER: Config = {
 
 _SMALL: Config = _PAPER | {
     "attention": "cosine_linear",
-    "image_skip": True,
+    "skips": True,
     "discriminator_width": 16,
     "lr_joint": [1e-3, 1e-3, 1e-3],
     "lr_schedule": "cosine",
@@ -63,7 +63,7 @@ class ProUIGAN(TrainableMethod):
     --------
     channels, blocks : three int
         Width and residual blocks of each UI-block.
-    attention, norm, image_skip
+    attention, norm, skips
         See `occface.networks.uinet.UIBlock`.
     feature_network : {"vgg19", "stlpips-vgg", "none"}
         What feature and style losses look through; ``none`` leaves both out.
@@ -99,21 +99,25 @@ class ProUIGAN(TrainableMethod):
         | {
             "channels": [64, 48, 24],
             "blocks": [3, 2, 1],
+            "norm": "none",
             "feature_network": "stlpips-vgg",
-            "steps_1": 300,
-            "steps_2": 300,
+            "batch_size": 8,
+            "steps_1": 1500,
+            "steps_2": 1000,
             "steps_3": 3000,
         },
         "demo": _SMALL
         | {
             "channels": [32, 24, 16],
             "blocks": [2, 2, 1],
+            "norm": "none",
+            "discriminator_width": 8,
             "feature_network": "none",
-            "batch_size": 8,
-            "steps_1": 40,
-            "steps_2": 40,
-            "steps_3": 300,
-            "ema_decay": 0.98,
+            "batch_size": 4,
+            "steps_1": 500,
+            "steps_2": 360,
+            "steps_3": 460,
+            "ema_decay": 0.99,
         },
         "test": _SMALL
         | {
@@ -136,7 +140,7 @@ class ProUIGAN(TrainableMethod):
             config["blocks"],
             attention=config["attention"],
             norm=config["norm"],
-            image_skip=config["image_skip"],
+            skips=config["skips"],
         )
         width = config["discriminator_width"]
         self.local_16 = local_discriminator(16, width)

@@ -22,6 +22,8 @@ __all__ = ["Stages", "UIBlock", "UInet"]
 LANDMARKS = 68
 _QUIET = -4.0
 """Initial bias of the heatmap head: sigmoid(-4) = 0.018, near the mean of a heatmap, instead of one half everywhere."""
+_FAINTEST = 0.01
+"""What heatmaps are clamped to, from 0 and 1, before their logits are taken: -4.6 to 4.6."""
 
 
 class Stages(NamedTuple):
@@ -46,14 +48,15 @@ class UIBlock(nn.Module):
         The reading of the CM-AM; see `occface.networks.attention`.
     norm : {"batch", "group", "none"}
         Normalisation after the stems and in the TUM.
-    image_skip : bool
-        Whether the head draws a correction to the enlarged input (before its tanh) rather than the picture itself. The
-        paper draws the picture; the correction is learnt in fewer steps, which small presets need.
+    skips : bool
+        Whether the heads draw corrections to the enlarged input picture and to the heatmaps that came in (before tanh and
+        sigmoid) rather than all anew. The paper draws all anew; corrections are learnt in fewer steps, and a stage of 16
+        channels has no room for 68 landmarks.
     """
 
-    def __init__(self, channels: int, blocks: int, attention: str, norm: str, image_skip: bool) -> None:
+    def __init__(self, channels: int, blocks: int, attention: str, norm: str, skips: bool) -> None:
         super().__init__()
-        self.image_skip = image_skip
+        self.skips = skips
         self.face_stem = stem(3, channels, norm)
         self.landmark_stem = stem(LANDMARKS, channels, norm)
         self.attention = CrossModalAttention(channels, attention)
@@ -69,7 +72,7 @@ class UIBlock(nn.Module):
         for head in (self.heatmap_head, self.image_head):
             nn.init.normal_(head.weight, std=0.02)
         assert self.heatmap_head.bias is not None
-        nn.init.constant_(self.heatmap_head.bias, _QUIET)
+        nn.init.constant_(self.heatmap_head.bias, 0.0 if skips else _QUIET)
 
     def forward(self, image: Tensor, heatmaps: Tensor) -> tuple[Tensor, Tensor]:
         """Return the picture at twice the size and the refined heatmaps at the same.
@@ -87,10 +90,13 @@ class UIBlock(nn.Module):
             (B,3,2N,2N) in [-1,1] and (B,68,N,N) in [0,1].
         """
         priors, appearance = self.attention(self.face_stem(image), self.landmark_stem(heatmaps))
-        refined = torch.sigmoid(self.heatmap_head(priors))
+        refined = self.heatmap_head(priors)
+        if self.skips:
+            refined = refined + torch.logit(heatmaps, eps=_FAINTEST)
+        refined = torch.sigmoid(refined)
         features = self.residual(self.up(torch.cat([refined, appearance], dim=1)))
         drawn = self.image_head(features)
-        if self.image_skip:
+        if self.skips:
             enlarged = F.interpolate(image, scale_factor=2, mode="bilinear", align_corners=False)
             drawn = drawn + torch.atanh(enlarged.clamp(-0.99, 0.99))
         return torch.tanh(drawn), refined
@@ -103,23 +109,23 @@ class UInet(nn.Module):
     ----------
     channels, blocks : sequence of three int
         Width and number of residual blocks of each stage. The paper's size is 128 and (8, 7, 6): 10,564,440 parameters.
-    attention, norm, image_skip
+    attention, norm, skips
         See `UIBlock`.
 
     Examples
     --------
-    >>> net = UInet((16, 16, 16), (1, 1, 1), attention="cosine_linear", norm="batch", image_skip=False)
+    >>> net = UInet((16, 16, 16), (1, 1, 1), attention="cosine_linear", norm="batch", skips=False)
     >>> stages = net(torch.zeros(1, 3, 16, 16), torch.zeros(1, 68, 16, 16))
     >>> [tuple(image.shape[2:]) for image in stages.images]
     [(32, 32), (64, 64), (128, 128)]
     """
 
     def __init__(
-        self, channels: Sequence[int], blocks: Sequence[int], *, attention: str, norm: str, image_skip: bool = False
+        self, channels: Sequence[int], blocks: Sequence[int], *, attention: str, norm: str, skips: bool = False
     ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(
-            UIBlock(width, count, attention, norm, image_skip) for width, count in zip(channels, blocks, strict=True)
+            UIBlock(width, count, attention, norm, skips) for width, count in zip(channels, blocks, strict=True)
         )
 
     def forward(self, lr: Tensor, heatmaps: Tensor, stages: int = 3) -> Stages:

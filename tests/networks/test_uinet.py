@@ -64,14 +64,14 @@ def test_second_stage_takes_the_first_ones_heatmaps():
     torch.testing.assert_close(seen[0][..., 1, 1], wanted)
 
 
-def test_image_skip_with_a_silent_head_returns_the_enlarged_input():
-    net = small(image_skip=True).eval()
+def test_skips_with_silent_heads_return_the_enlarged_inputs():
+    net = small(skips=True).eval()
     for block in net.blocks:
         torch.nn.init.zeros_(block.image_head.weight)
-    lr = torch.full((1, 3, 16, 16), 0.4)
-    torch.testing.assert_close(
-        net(lr, torch.rand(1, 68, 16, 16)).images[2], torch.full((1, 3, 128, 128), 0.4), atol=1e-5, rtol=0
-    )
+        torch.nn.init.zeros_(block.heatmap_head.weight)
+    stages = net(torch.full((1, 3, 16, 16), 0.4), torch.full((1, 68, 16, 16), 0.3))
+    torch.testing.assert_close(stages.images[2], torch.full((1, 3, 128, 128), 0.4), atol=1e-5, rtol=0)
+    torch.testing.assert_close(stages.heatmaps[2], torch.full((1, 68, 64, 64), 0.3), atol=1e-5, rtol=0)
 
 
 def test_every_parameter_gets_a_gradient():
