@@ -197,7 +197,7 @@ class GFC(TrainableMethod):
         "cpu": _SMALL
         | {"fc_dim": 512, "discriminator_width": 16, "steps_reconstruction": 1500, "steps_local": 500, "steps_global": 1500},
         "demo": _SMALL
-        | {"lr": 2e-3, "batch_size": 8, "steps_reconstruction": 150, "steps_local": 20, "steps_global": 30, "ema_decay": 0.98},
+        | {"lr": 2e-3, "batch_size": 8, "steps_reconstruction": 150, "steps_local": 20, "steps_global": 30, "ema_decay": 0.95},
         "test": _SMALL
         | {
             "width": 4,
