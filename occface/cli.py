@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,23 +21,50 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True}
 
 
-@contextlib.contextmanager
-def _one_line_errors(debug: bool) -> Iterator[None]:
-    """Say errors as one line on stderr: exit 2 for a wrong request, 1 for failed work; a traceback only with --debug."""
-    try:
-        yield
-    except (OccfaceError, OSError, KeyboardInterrupt) as error:
-        if debug:
-            traceback.print_exc()
-        message = "interrupted; what was made is kept, --resume goes on" if isinstance(error, KeyboardInterrupt) else str(error)
-        click.echo(f"occface: {' '.join(message.split())}", err=True)
-        sys.exit(getattr(error, "exit_code", 1))
+def _say_more(context: click.Context, _: click.Parameter, given: bool) -> None:
+    if given:
+        logging.getLogger("occface").setLevel(logging.DEBUG)
 
 
-class _Group(click.Group):
+def _say_less(context: click.Context, _: click.Parameter, given: bool) -> None:
+    if given:
+        logging.getLogger("occface").setLevel(logging.ERROR)
+        os.environ["TQDM_DISABLE"] = "1"
+
+
+def _show_traceback(context: click.Context, _: click.Parameter, given: bool) -> None:
+    context.find_root().meta["occface.debug"] = context.find_root().meta.get("occface.debug") or given
+
+
+class _Command(click.Command):
+    """A command that takes -v, -q and --debug, like all of them."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        flags: tuple[tuple[list[str], Any, str], ...] = (
+            (["-v", "--verbose"], _say_more, "Say more."),
+            (["-q", "--quiet"], _say_less, "Say errors only, and show no progress bars."),
+            (["--debug"], _show_traceback, "Show the traceback of an error."),
+        )
+        for names, callback, text in flags:
+            self.params.append(click.Option(names, is_flag=True, expose_value=False, callback=callback, help=text))
+
+
+class _Main(click.Group):
+    """The commands; errors become one line on stderr, with exit code 2 for a wrong request and 1 for failed work."""
+
+    command_class = _Command
+
     def invoke(self, ctx: click.Context) -> Any:
-        with _one_line_errors(ctx.params.get("debug", False)):
+        try:
             return super().invoke(ctx)
+        except (OccfaceError, OSError, KeyboardInterrupt) as error:
+            if ctx.meta.get("occface.debug"):
+                traceback.print_exc()
+            interrupted = "interrupted; what was made is kept, and --resume goes on with it"
+            message = interrupted if isinstance(error, KeyboardInterrupt) else str(error)
+            click.echo(f"occface: {' '.join(message.split())}", err=True)
+            sys.exit(getattr(error, "exit_code", 1))
 
 
 def _common(*names: str) -> Callable[[Command], Command]:
@@ -78,18 +104,13 @@ def _print(as_json: bool, value: dict[str, Any], text: str) -> None:
     click.echo(json.dumps(value, ensure_ascii=False) if as_json else text)
 
 
-@click.group(cls=_Group, context_settings=CONTEXT)
+@click.group(cls=_Main, context_settings=CONTEXT)
 @click.version_option(__version__, prog_name="occface")
-@click.option("-v", "--verbose", is_flag=True, help="Say more.")
-@click.option("-q", "--quiet", is_flag=True, help="Say errors only, and show no progress bars.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def main(verbose: bool, quiet: bool, debug: bool) -> None:
+def main() -> None:
     """Progressive face hallucination from occluded thumbnails: data sets, training, benchmarks."""
-    level = logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("occface").setLevel(level)
-    if quiet:
-        os.environ["TQDM_DISABLE"] = "1"
+    if logging.getLogger("occface").level == logging.NOTSET:
+        logging.getLogger("occface").setLevel(logging.INFO)
 
 
 @main.command()
@@ -211,7 +232,7 @@ def assets() -> None:
     """Pinned weights: list them, fetch them."""
 
 
-@assets.command("list")
+@assets.command("list", cls=_Command)
 @_common("json")
 def assets_list(as_json: bool) -> None:
     """List the pinned weights: what for, from where, under which licence, present or not."""
@@ -225,7 +246,7 @@ def assets_list(as_json: bool) -> None:
     _print(as_json, {"assets": rows, "cache": str(table.cache_folder())}, f"{text}\ncache: {table.cache_folder()}")
 
 
-@assets.command("pull")
+@assets.command("pull", cls=_Command)
 @click.argument("names", nargs=-1, required=True)
 def assets_pull(names: tuple[str, ...]) -> None:
     """Fetch the pinned weights NAMES into the cache."""

@@ -104,7 +104,7 @@ def test_a_wrong_request_is_one_line_on_stderr(tmp_path, faces_folder, dataset_p
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "a.txt").write_text("hello")
     places = {"tmp": tmp_path, "faces": faces_folder, "data": dataset_path}
-    result = run("--quiet", *(argument.format(**places) for argument in arguments))
+    result = run(*(argument.format(**places) for argument in arguments), "--quiet")
     assert result.exit_code == code
     assert message in result.stderr
     assert result.stdout == ""
@@ -113,7 +113,7 @@ def test_a_wrong_request_is_one_line_on_stderr(tmp_path, faces_folder, dataset_p
 
 
 def test_debug_shows_the_traceback(tmp_path):
-    assert "Traceback" in run("--debug", "info", tmp_path / "none.h5").stderr
+    assert "Traceback" in run("info", tmp_path / "none.h5", "--debug").stderr
 
 
 def test_assets_are_listed_with_origin_and_licence():
