@@ -7,6 +7,7 @@ file and the folder goes. Killed at any moment, the work loses the shards under 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import functools
 import io
 import shutil
@@ -22,6 +23,7 @@ from occface import __version__, files, parallel
 from occface.dataset import writer
 from occface.dataset.config import DatasetConfig, assign_splits
 from occface.dataset.pairs import make_record
+from occface.dataset.reader import DatasetFile
 from occface.dataset.schema import COLUMNS, SCHEMA_VERSION, SPLITS, fields
 from occface.errors import BadImageError, OccfaceError, UsageError
 from occface.sources.base import Photo, Source
@@ -29,7 +31,7 @@ from occface.sources.base import Photo, Source
 __all__ = ["MadeDataset", "make_dataset"]
 
 #: Photographs in a shard: enough that a shard's file costs little, few enough that little is lost with it.
-SHARD = 32
+SHARD = 16
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def _places(photos: Sequence[Photo], config: DatasetConfig) -> list[tuple[str, i
 
 def _open_parts(output: Path, request: dict[str, Any], resume: bool, overwrite: bool) -> Path:
     """Return the folder of shards, new or to be gone on with, after checking that it belongs to the same request."""
-    parts = output.with_name(output.name + ".parts")
+    parts = _parts_folder(output)
     journal = parts / "request.json"
     if overwrite and parts.exists():
         shutil.rmtree(parts)
@@ -165,16 +167,15 @@ def make_dataset(
     """
     config = config or DatasetConfig()
     output = Path(output)
-    if output.exists() and not overwrite:
-        raise UsageError(f"{output} exists already: name another file, or replace it by --overwrite")
     photos = source.photos()[: config.limit]
-    configuration = {"source": source.describe(), **config.as_dict()}
-    request = {
-        "schema_version": SCHEMA_VERSION,
-        "occface": __version__,
-        "configuration": configuration,
-        "photographs": files.sha256_json([photo.id for photo in photos]),
+    configuration = {
+        "source": source.describe(),
+        "photographs": files.sha256_json([dataclasses.asdict(photo) for photo in photos]),
+        **config.as_dict(),
     }
+    if output.exists() and not overwrite:
+        return _made_before(output, configuration, resume)
+    request = {"schema_version": SCHEMA_VERSION, "occface": __version__, "configuration": configuration}
     parts = _open_parts(output, request, resume, overwrite)
     places = _places(photos, config)
     shards = [Shard(n, tuple(places[start : start + SHARD])) for n, start in enumerate(range(0, len(places), SHARD))]
@@ -184,7 +185,7 @@ def make_dataset(
     rejected = [
         (str(name), str(reason)) for part in writer.read_parts(paths, ["rejected"]) for name, reason in part["rejected"]
     ]
-    rejected_path = output.with_name(f"{output.stem}.rejected.csv")
+    rejected_path = _rejected_path(output)
     _write_rejected(rejected_path, rejected)
     if len(rejected) == len(photos):
         reason = f"; the first, {rejected[0][0]}: {rejected[0][1]}" if rejected else ""
@@ -193,6 +194,32 @@ def make_dataset(
     hash_, counts = writer.assemble(output, paths, config.masks, root)
     shutil.rmtree(parts)
     return MadeDataset(output, hash_, counts, rejected, rejected_path)
+
+
+def _made_before(output: Path, configuration: dict[str, Any], resume: bool) -> MadeDataset:
+    """Return what a file holds that was made by the same request, if that is to be gone on with; else refuse to touch it."""
+    if not resume:
+        raise UsageError(f"{output} exists already: name another file, or replace it by --overwrite")
+    data = DatasetFile(output)
+    if data.configuration != configuration:
+        raise UsageError(
+            f"{output} was made from other photographs or with other options: name another file, or replace it by --overwrite"
+        )
+    path = _rejected_path(output)
+    rejected = []
+    if path.exists():
+        with open(path, newline="", encoding="utf-8") as handle:
+            rejected = [(row["file"], row["reason"]) for row in csv.DictReader(handle)]
+    shutil.rmtree(_parts_folder(output), ignore_errors=True)  # left by a crash between the last two steps of the making
+    return MadeDataset(output, data.content_hash, {split: data.count(split) for split in data.splits}, rejected, path)
+
+
+def _rejected_path(output: Path) -> Path:
+    return output.with_name(f"{output.stem}.rejected.csv")
+
+
+def _parts_folder(output: Path) -> Path:
+    return output.with_name(output.name + ".parts")
 
 
 def _make_missing(

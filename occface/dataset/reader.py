@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from occface.dataset.schema import COLUMNS, SCHEMA_VERSION, mask_types
+from occface.dataset.schema import COLUMNS, SCHEMA_VERSION, SPLITS, mask_types
 from occface.errors import UsageError
 from occface.images import to_float
 from occface.registry import did_you_mean
@@ -94,7 +94,7 @@ class DatasetFile:
     @property
     def splits(self) -> tuple[str, ...]:
         """The groups of the file that hold faces."""
-        return tuple(self.file)
+        return tuple(split for split in SPLITS if split in self.file)
 
     def count(self, split: str) -> int:
         """Return the number of faces of a split.
