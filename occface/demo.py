@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
-from typing import Any
 
-from occface import assets
 from occface.benchmark.engine import Benchmark, run_benchmark
 from occface.dataset.config import DatasetConfig
 from occface.dataset.make import make_dataset
@@ -16,7 +14,7 @@ from occface.errors import UsageError
 from occface.parallel import default_workers
 from occface.sources import open_source
 from occface.sources.base import Source
-from occface.training.loop import TrainingOptions, train
+from occface.training.loop import CHECKPOINT, TrainingOptions, train
 
 __all__ = ["METHODS_TRAINED", "PIPELINES", "run_demo"]
 
@@ -88,26 +86,18 @@ def _title(source: Path | None) -> str:
 
 
 def _data(source: Source, path: Path, seed: int, workers: int, limit: int | None, overwrite: bool) -> DatasetFile:
-    for name in source.assets:
-        if assets.find(name) is None:
-            log.info("fetching %s: %s", name, assets.ASSETS[name].purpose)
-        assets.pull(name)
     total = min(len(source.photos()), limit or 10**9)
-    config = DatasetConfig(seed=seed, test=min(round(total / 5), LARGEST_TEST), limit=limit)
-    if path.exists() and not overwrite:
-        data = DatasetFile(path)
-        if data.configuration != {"source": source.describe(), **config.as_dict()}:
-            raise UsageError(f"{path.parent} holds a demo of other faces or options: name another --out, or give --overwrite")
-        return data
+    config = DatasetConfig(seed=seed, test=max(1, min(round(total / 5), LARGEST_TEST)), limit=limit)
     log.info("making the data set from %d faces", total)
     made = make_dataset(source, path, config, workers=workers, resume=True, overwrite=overwrite)
     log.info("%s", made.text())
+    if not {"train", "test"} <= made.counts.keys():
+        raise UsageError(f"the demo needs faces to train on and others to test on; {path} holds only {made.counts}: add some")
     return DatasetFile(path)
 
 
 def _train(name: str, data: DatasetFile, folder: Path, preset: str, options: TrainingOptions, overwrite: bool) -> None:
     log.info("training %s (preset %s)", name, preset)
-    run: Any = train(name, data, folder, preset, options=options, resume=not overwrite, overwrite=overwrite)
+    resume = (folder / CHECKPOINT).exists() and not overwrite
+    run = train(name, data, folder, preset, options=options, resume=resume, overwrite=overwrite)
     log.info("%s", run.text())
-
-

@@ -3,6 +3,17 @@
 from __future__ import annotations
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or its type where there is no message.
+
+    Examples
+    --------
+    >>> first_line(ValueError("bad")), first_line(KeyError())
+    ('bad', 'KeyError')
+    """
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
 class OccfaceError(Exception):
     """Work that could not be done. The command line prints its message as one line and exits with 1."""
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from occface.errors import OccfaceError, UsageError
+from occface.errors import OccfaceError, UsageError, first_line
 
 __all__ = [
     "atomic_path",
@@ -33,7 +33,7 @@ __all__ = [
 
 
 def _explain(path: Path, error: OSError) -> OccfaceError:
-    reason = error.strerror or str(error) or type(error).__name__
+    reason = error.strerror or ("No space left on device" if "No space left" in str(error) else first_line(error))
     return OccfaceError(
         f"could not write {path}: {reason}; nothing already there was changed; free space or name another place and run again"
     )
@@ -138,5 +138,4 @@ def read_yaml(path: str | os.PathLike[str]) -> Any:
     try:
         return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(f"expected a YAML file at {path}, but it cannot be read: {first}") from error
+        raise UsageError(f"expected a YAML file at {path}, but it cannot be read: {first_line(error)}") from error

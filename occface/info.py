@@ -45,7 +45,7 @@ def verify(path: str | Path) -> list[str]:
         If it is none of these.
     """
     path = Path(path)
-    if _holds_weights(path):
+    if _holds_weights(path) and path.exists():
         try:
             load_method(path)
         except UsageError as error:

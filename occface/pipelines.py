@@ -15,7 +15,7 @@ from torch import Tensor
 
 from occface.errors import UsageError
 from occface.methods import METHODS
-from occface.methods.base import Batch
+from occface.methods.base import Batch, Method
 from occface.methods.weights import LoadedMethod, untrained
 from occface.registry import did_you_mean
 
@@ -123,18 +123,21 @@ class Pipeline:
         Tensor
             (B, 3, 128, 128) float32 RGB in [-1, 1].
         """
-        methods = [stage.method for stage in self.stages]
-        if self.order == "joint":
-            needed = {"landmarks": "landmarks_lr", "mask": "mask"}
-            return methods[0].hallucinate({"lr": batch["lr"], **{needed[n]: batch[needed[n]] for n in methods[0].needs}})
-        if self.order == "SR":
-            return methods[0].hallucinate({"lr": batch["lr"]})
-        hole = cell_mask(batch["mask"])
+        first, *rest = [stage.method for stage in self.stages]
+        if self.order in {"joint", "SR"}:
+            return first.hallucinate(_given(first, batch, lr=batch["lr"]))
+        second, hole = rest[0], cell_mask(batch["mask"])
         if self.order == "SR+PA":
-            upsampled = methods[0].hallucinate({"lr": batch["lr"]})
-            return methods[1].hallucinate({"image": upsampled, "mask": hole})
-        whole = methods[0].hallucinate({"image": _bicubic(batch["lr"], 128), "mask": hole})
-        return methods[1].hallucinate({"lr": _bicubic(whole, 16)})
+            upsampled = first.hallucinate(_given(first, batch, lr=batch["lr"]))
+            return second.hallucinate(_given(second, batch, image=upsampled, mask=hole))
+        whole = first.hallucinate(_given(first, batch, image=_bicubic(batch["lr"], 128), mask=hole))
+        return second.hallucinate(_given(second, batch, lr=_bicubic(whole, 16)))
+
+
+def _given(method: Method, batch: Batch, **inputs: Tensor) -> Batch:
+    """Return the inputs of a method's role, and what else it says that it needs."""
+    names = {"landmarks": "landmarks_lr", "mask": "mask"}
+    return {**{names[need]: batch[names[need]] for need in method.needs}, **inputs}
 
 
 def build_pipeline(name: str, methods: Mapping[str, LoadedMethod]) -> Pipeline:

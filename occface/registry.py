@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar, cast
 
@@ -69,15 +69,6 @@ class Registry(Generic[T]):
         if present is not None and present != target:
             raise ValueError(f"{self.kind} '{name}' is registered already, as {present}; choose another name")
         self._entries[name] = target
-
-    def add(self, name: str) -> Callable[[T], T]:
-        """Register what is decorated under `name`."""
-
-        def decorate(target: T) -> T:
-            self.register(name, target)
-            return target
-
-        return decorate
 
     def get(self, name: str) -> T:
         """Return what `name` stands for, importing it if need be.

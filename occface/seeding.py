@@ -7,6 +7,7 @@ interruption therefore give the same result.
 from __future__ import annotations
 
 import hashlib
+import json
 
 import numpy as np
 
@@ -15,8 +16,7 @@ __all__ = ["integer", "rng"]
 
 def _words(key: tuple[int | str, ...]) -> np.ndarray:
     """Turn a key of integers and strings into eight 32-bit words, the same on every machine."""
-    text = "\x1f".join(f"{type(part).__name__[0]}{part}" for part in key)
-    return np.frombuffer(hashlib.sha256(text.encode()).digest(), dtype="<u4")
+    return np.frombuffer(hashlib.sha256(json.dumps(key).encode()).digest(), dtype="<u4")
 
 
 def rng(seed: int, *key: int | str) -> np.random.Generator:

@@ -1,7 +1,11 @@
+import io
 import json
+import logging
+import shutil
 import subprocess
 import sys
 
+import h5py
 import pytest
 from click.testing import CliRunner
 
@@ -31,6 +35,36 @@ def test_help_and_import_load_neither_torch_nor_dlib():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
+def test_an_unexpected_error_is_one_line_too(monkeypatch, tmp_path):
+    from occface import info
+
+    def breaks(path):
+        raise LookupError("odd\nvery odd")
+
+    monkeypatch.setattr(info, "describe", breaks)
+    result = run("info", tmp_path)
+    assert result.exit_code == 1
+    assert result.stderr == "occface: unexpected LookupError: odd; --debug shows where, please report it\n"
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(("level", "shown"), [(logging.INFO, True), (logging.ERROR, False)])
+def test_quiet_hides_progress_bars_on_a_terminal(monkeypatch, level, shown):
+    from occface import progress
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    before = logging.getLogger("occface").level
+    logging.getLogger("occface").setLevel(level)
+    with progress.bar(3, "faces", "photo") as bar:
+        bar.update()
+    logging.getLogger("occface").setLevel(before)
+    assert ("faces" in sys.stderr.getvalue()) == shown
+
+
 def test_version():
     assert run("--version").stdout.strip().endswith(__version__)
 
@@ -47,10 +81,6 @@ def test_make_info_verify_on_photographs(tmp_path, faces_folder):
 
 
 def test_verify_says_what_is_wrong_and_exits_with_one(tmp_path, dataset_path):
-    import shutil
-
-    import h5py
-
     shutil.copy(dataset_path, tmp_path / "a.h5")
     with h5py.File(tmp_path / "a.h5", "r+") as file:
         file["train/occluded/square/lr"][0] = 0
@@ -93,6 +123,12 @@ def test_weights_have_info_and_are_verified(tmp_path, dataset_path):
         (("train", "pro-uign", "--data", "{data}", "--out", "{tmp}/r"), 2, "did you mean 'pro-uigan'"),
         (("train", "gfc", "--data", "{data}", "--out", "{tmp}/r", "--set", "steps"), 2, "expected --set KEY=VALUE"),
         (("train", "gfc", "--data", "{tmp}/none.h5", "--out", "{tmp}/r"), 2, "expected a data set"),
+        (("train", "gfc", "--data", "{data}", "--out", "{tmp}/r", "--set", "steps=[1,"), 2, "expected a YAML value"),
+        (("train", "gfc", "--data", "{data}", "--out", "{tmp}/r", "--resume"), 2, "nothing to resume"),
+        (("verify", "{tmp}/none.safetensors"), 2, "expected a data set"),
+        (("info", "{tmp}/theirs.h5"), 2, "no data set of occface, or a damaged one: it lacks"),
+        (("trian", "gfc"), 2, "No such command 'trian'"),
+        (("demo", "--count", "many"), 2, "'many' is not a valid integer"),
         (("benchmark", "{tmp}/none.yaml"), 2, "expected a YAML file"),
         (("demo", "--preset", "paper", "--out", "{tmp}/d"), 2, "the demo runs in the presets"),
         (("demo", "--source", "{tmp}/empty", "--out", "{tmp}/d"), 2, "no photographs"),
@@ -103,8 +139,11 @@ def test_a_wrong_request_is_one_line_on_stderr(tmp_path, faces_folder, dataset_p
     (tmp_path / "empty").mkdir()
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "a.txt").write_text("hello")
+    with h5py.File(tmp_path / "theirs.h5", "w") as file:
+        file.attrs["schema_version"] = 1
     places = {"tmp": tmp_path, "faces": faces_folder, "data": dataset_path}
-    result = run(*(argument.format(**places) for argument in arguments), "--quiet")
+    quiet = () if arguments[0] == "trian" else ("--quiet",)
+    result = run(*(argument.format(**places) for argument in arguments), *quiet)
     assert result.exit_code == code
     assert message in result.stderr
     assert result.stdout == ""

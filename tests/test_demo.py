@@ -41,4 +41,4 @@ def test_another_demo_is_not_mixed_in(tmp_path, faces_folder):
     assert demo(*where).exit_code == 0
     other = demo(*where, "--seed", 1)
     assert other.exit_code == 2
-    assert "holds a demo of other faces or options" in other.stderr
+    assert "was made from other photographs or with other options" in other.stderr

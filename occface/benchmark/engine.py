@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -13,9 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from tqdm import tqdm
 
-from occface import files
+from occface import __version__, files, progress
 from occface.benchmark import show
 from occface.benchmark.recipe import Recipe, load_recipe
 from occface.benchmark.restoring import Restored, restore_pairs
@@ -55,7 +55,8 @@ class Benchmark:
         flat.columns = [
             "/".join(str(part) for part in name if part) if isinstance(name, tuple) else name for name in flat.columns
         ]
-        records = flat.astype(object).where(flat.notna(), None).to_dict("records")
+        # JSON has no infinity, which the PSNR of a perfect result is.
+        records = flat.astype(object).where(flat.notna(), None).replace(math.inf, "inf").to_dict("records")
         return {"folder": str(self.folder), "report": str(self.report), "failed": self.failed, "table_1": records}
 
     def text(self) -> str:
@@ -76,13 +77,24 @@ class _Unit:
 
     @property
     def path(self) -> str:
-        return re.sub(r"[^\w.+-]+", "-", f"{self.dataset}_{self.mask}_{self.pipeline.name}") + ".csv"
+        # The digits keep apart names that differ only in characters that file names should not have.
+        digits = files.sha256_json([self.dataset, self.mask, self.pipeline.name])[:6]
+        return re.sub(r"[^\w.+-]+", "-", f"{self.dataset}_{self.mask}_{self.pipeline.name}_{digits}") + ".csv"
 
     @property
     def key(self) -> str:
         """The hash of all that the scores depend on."""
         return files.sha256_json(
-            [self.dataset, self.data.content_hash, self.split, self.mask, self.pipeline.identity, self.limit, CONTRACT]
+            [
+                self.dataset,
+                self.data.content_hash,
+                self.split,
+                self.mask,
+                self.pipeline.identity,
+                self.limit,
+                CONTRACT,
+                __version__,
+            ]
         )
 
     @property
@@ -128,9 +140,9 @@ def run_benchmark(
     methods = {name: load_method(path, place) for name, path in wanted.weights.items()}
     units = list(_units(wanted, methods, limit))
     result = folder / "scores" / RESULT_FILE
-    known = files.read_json(result)["files"] if result.exists() else {}
+    known = files.read_json(result).get("files", {}) if result.exists() else {}
     missing = [unit for unit in units if overwrite or not _is_scored(folder / "scores", unit, known)]
-    with tqdm(total=sum(unit.count for unit in missing), desc="scores", unit="image", disable=None) as bar:
+    with progress.bar(sum(unit.count for unit in missing), "scores", "image") as bar:
         for unit in missing:
             started = time.monotonic()
             rows = list(_score(unit, place, bar))
@@ -138,13 +150,18 @@ def run_benchmark(
                 "key": unit.key,
                 "data": unit.data.content_hash,
                 "weights": {stage.name: stage.identity for stage in unit.pipeline.stages},
+                "seeds": {
+                    "data": unit.data.configuration["seed"],
+                    **{
+                        stage.name: stage.card["training"]["seed"] for stage in unit.pipeline.stages if "training" in stage.card
+                    },
+                },
                 "device": describe(place),
                 "seconds": round(time.monotonic() - started, 3),
             }
             write_scores(folder / "scores" / unit.path, rows, facts)
     files.write_yaml(folder / "recipe.yaml", wanted.as_dict())
-    _drop_others(folder / "scores", {unit.path for unit in units})
-    scores = load_scores(folder / "scores")
+    scores = load_scores(folder / "scores", [unit.path for unit in units])
     failed = int((scores["error"] != "").sum())
     if failed:
         log.warning("%d images failed; their rows in %s say why", failed, folder / "scores")
@@ -163,21 +180,13 @@ def _units(recipe: Recipe, methods: Mapping[str, LoadedMethod], limit: int | Non
 
 
 def _is_scored(folder: Path, unit: _Unit, known: Mapping[str, Any]) -> bool:
-    """Tell whether a unit's scores are there, made from the same things, and as they were written."""
+    """Tell whether a unit's scores are there, made from the same things, as they were written, and without failures."""
     path = folder / unit.path
     entry = known.get(unit.path, {})
-    return entry.get("key") == unit.key and path.exists() and files.sha256_file(path) == entry.get("sha256")
-
-
-def _drop_others(folder: Path, names: set[str]) -> None:
-    """Remove score files that are not of this recipe, so that the table holds its rows and no others."""
-    for path in folder.glob("*.csv"):
-        if path.name not in names:
-            path.unlink()
-    result = folder / RESULT_FILE
-    record = files.read_json(result)
-    record["files"] = {name: entry for name, entry in record["files"].items() if name in names}
-    files.write_json(result, record)
+    scored = entry.get("key") == unit.key and not entry.get("failed")
+    scored = scored and path.exists() and files.sha256_file(path) == entry.get("sha256")
+    log.debug("%s: %s", unit.path, "scored already" if scored else "to be scored")
+    return scored
 
 
 def _score(unit: _Unit, device: torch.device, bar: Any) -> Iterator[ScoreRow]:

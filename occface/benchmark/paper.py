@@ -8,6 +8,7 @@ import pandas as pd
 
 from occface.benchmark.scores import ORDERS
 from occface.errors import UsageError
+from occface.occlusion.masks import mask_family
 from occface.registry import did_you_mean
 
 __all__ = ["INDEX", "PAPER_DATASETS", "compare", "mask_order", "order_rows", "paper_scores", "paper_table", "pipeline_title"]
@@ -49,7 +50,7 @@ def pipeline_title(pipeline: str) -> str:
 
 def mask_order(mask_type: str) -> tuple[int, str]:
     """Return the sort key of a mask type: the paper's order, irregular before square, the kinds of a family by name."""
-    family = mask_type.partition("-")[0]
+    family = mask_family(mask_type)
     return (_MASKS.index(family) if family in _MASKS else len(_MASKS), mask_type)
 
 

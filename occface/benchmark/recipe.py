@@ -53,7 +53,7 @@ class Recipe:
 def _paths(given: Any, key: str, base: Path) -> dict[str, Path]:
     if not isinstance(given, Mapping) or not all(isinstance(value, str) for value in given.values()):
         raise UsageError(f"expected '{key}' of the recipe to map names to paths, got {given!r}")
-    return {str(name): base / path for name, path in given.items()}
+    return {str(name): (base / path).resolve() for name, path in given.items()}
 
 
 def _names(given: Any, key: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from occface.dataset.reader import collate
+from occface.errors import OccfaceError, first_line
 from occface.images import to_uint8
 from occface.pipelines import Pipeline
 
@@ -34,9 +35,11 @@ def restore_pairs(pipeline: Pipeline, pairs: list[dict[str, np.ndarray]], device
         finite = torch.isfinite(restored).flatten(1).all(1).tolist()  # also waits for the device
         seconds = (time.perf_counter() - started) / len(pairs)
         faces = to_uint8(restored)
-    except (RuntimeError, ValueError) as error:
+    except OccfaceError:
+        raise
+    except Exception as error:  # whatever a method of others raises: it costs its own images, not the benchmark
         if len(pairs) > 1:
             return [outcome for pair in pairs for outcome in restore_pairs(pipeline, [pair], device)]
-        return [f"{type(error).__name__}: {str(error).splitlines()[0]}"]
+        return [f"{type(error).__name__}: {first_line(error)}"]
     bad = "the result holds values that are not finite"
     return [Restored(face, seconds) if good else bad for face, good in zip(faces, finite, strict=True)]

@@ -9,21 +9,20 @@ import csv
 import io
 import math
 import os
-import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from occface import __version__, files
-from occface.errors import UsageError
+from occface import files
+from occface.errors import UsageError, first_line
 from occface.metrics import CONTRACT
+from occface.versions import software_versions
 
-__all__ = ["COLUMNS", "ORDERS", "RESULT_FILE", "ScoreRow", "load_scores", "software_versions", "write_scores"]
+__all__ = ["COLUMNS", "ORDERS", "RESULT_FILE", "ScoreRow", "load_scores", "write_scores"]
 
 #: What a pipeline does, in the order of the paper's tables: super-resolution (SR) alone; SR, then face inpainting, which the
 #: paper calls PA; the other way round; both in one network. A reference is no competitor: the ground truth, say.
@@ -95,17 +94,6 @@ COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(ScoreRow))
 _FLOATS = ("hole_area", "psnr", "ssim", "seconds")
 
 
-def software_versions() -> dict[str, str]:
-    """Return the versions of what the numbers depend on, without importing any of it."""
-    versions = {"occface": __version__, "python": platform.python_version(), "platform": platform.platform()}
-    for name in ("torch", "numpy", "opencv-python-headless", "Pillow", "scikit-image", "h5py", "dlib-bin", "pandas"):
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "not installed"
-    return versions
-
-
 def write_scores(path: str | os.PathLike[str], rows: Iterable[ScoreRow], facts: Mapping[str, Any] | None = None) -> None:
     """Write score rows as CSV, and what made them into ``result.json`` beside it; both atomically.
 
@@ -167,8 +155,15 @@ def _update_result(target: Path, rows: list[ScoreRow], facts: dict[str, Any]) ->
     files.write_json(path, record)
 
 
-def load_scores(folder: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read all score files of a folder into one frame, in a fixed order.
+def load_scores(folder: str | os.PathLike[str], names: Iterable[str] | None = None) -> pd.DataFrame:
+    """Read the score files of a folder into one frame, in a fixed order.
+
+    Parameters
+    ----------
+    folder : path
+        The folder.
+    names : iterable of str, optional
+        The files to read; all (``*.csv``) by default.
 
     Returns
     -------
@@ -181,7 +176,7 @@ def load_scores(folder: str | os.PathLike[str]) -> pd.DataFrame:
         If there is no score file, one is not of this form, or two hold a row for the same data set, mask type, pipeline and
         image, which would count it twice.
     """
-    paths = sorted(Path(folder).glob("*.csv"))
+    paths = sorted(Path(folder).glob("*.csv")) if names is None else sorted(Path(folder) / name for name in names)
     if not paths:
         raise UsageError(
             f"expected score files (*.csv) in {folder}, found none; run the benchmark first or name its scores folder"
@@ -222,4 +217,4 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _unreadable(path: Path, error: Exception) -> UsageError:
-    return UsageError(f"expected a score file at {path}, but it cannot be read: {str(error).splitlines()[0]}")
+    return UsageError(f"expected a score file at {path}, but it cannot be read: {first_line(error)}")

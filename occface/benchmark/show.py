@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,23 +15,18 @@ from occface.benchmark.paper import compare, pipeline_title
 from occface.benchmark.recipe import Recipe
 from occface.benchmark.report import write_report
 from occface.benchmark.restoring import restore_pairs
-from occface.benchmark.scores import software_versions
 from occface.benchmark.tables import markdown, table_1, write_table
 from occface.dataset.reader import DatasetFile, FacePairs
+from occface.methods import METHODS
 from occface.methods.weights import LoadedMethod
-from occface.pipelines import Pipeline
+from occface.pipelines import Pipeline, method_names
 from occface.training.devices import describe
+from occface.versions import software_versions
 
 __all__ = ["show_benchmark"]
 
 #: Faces in the picture grid for each data set and mask type.
 PICTURED = 3
-
-NOTES = (
-    "The networks, their training time and the data are not the paper's: what can be compared is the order of the methods.",
-    "GFC is given the true mask of every face; Pro-UIGAN is not, and must find the occlusion itself.",
-    "Pro-UIGAN is given landmarks that were estimated on the enlarged occluded LR face, as the paper does.",
-)
 
 
 def show_benchmark(
@@ -65,11 +61,12 @@ def show_benchmark(
     columns, labels = _pictures(recipe, shown, pipelines, device)
     grid = comparison_grid(columns, folder / "figures" / "comparison.png", labels)
     faces = {name: {split: data.count(split) for split in data.splits} for name, data, _ in shown}
+    notes = _notes(recipe, methods)
     facts = {
         "Data sets (faces)": {name: ", ".join(f"{n} {split}" for split, n in counts.items()) for name, counts in faces.items()},
         "Content hashes": {name: data.content_hash[:16] for name, data, _ in shown},
         "Scored split": recipe.split,
-        "Trained": {name: _trained(loaded.card) for name, loaded in methods.items()},
+        "Trained": {name: _trained(name, loaded.card) for name, loaded in methods.items()},
         "Scored on": describe(device),
         "Versions": software_versions(),
     }
@@ -80,13 +77,39 @@ def show_benchmark(
         {"Ours and the paper's": beside},
         {"Occluded LR faces, what each pipeline makes of them, and the ground truth, in the manner of Fig. 5": grid},
         facts,
-        NOTES,
+        notes,
     )
-    return table, f"{markdown(table)}\n{table.attrs['caption']}"
+    return table, "\n".join([markdown(table), table.attrs["caption"], *notes])
 
 
-def _trained(card: Mapping[str, object]) -> str:
-    return f"preset {card['preset']}, {card['steps']} steps in {card['minutes']} minutes on {card['device']}"
+def _trained(name: str, card: Mapping[str, Any]) -> str:
+    """Say how weights were made, and every setting in which they depart from the paper's preset."""
+    done = f"{card['steps']} steps" if card["finished"] else f"UNFINISHED: {card['steps']} of {card['steps_planned']} steps"
+    paper = METHODS.get(name).presets().get("paper", {})
+    departures = ", ".join(f"{key} {value}" for key, value in card["config"].items() if paper.get(key) != value)
+    return (
+        f"preset {card['preset']}, {done} in {card['minutes']} minutes on {card['device']}; "
+        f"departs from the preset paper in: {departures or 'nothing'}"
+    )
+
+
+def _notes(recipe: Recipe, methods: Mapping[str, LoadedMethod]) -> list[str]:
+    """Return what must be said of the numbers: of every benchmark, and of the methods in this one."""
+    used = {part for pipeline in recipe.pipelines for part in method_names(pipeline)}
+    given = [name for name in sorted(used) if "mask" in METHODS.get(name).needs]
+    notes = [
+        "The networks, their training time and the data are not the paper's: only the order of the methods can be compared."
+    ]
+    if given:
+        notes.append(f"Given the true mask of every face: {', '.join(map(pipeline_title, given))}. All others are not.")
+    if any("landmarks" in METHODS.get(name).needs for name in used):
+        notes.append("LR landmarks were estimated on the enlarged occluded LR face, as the paper does.")
+    notes += [
+        f"{pipeline_title(name)} was stopped before the end of its training; its numbers are not those of the method."
+        for name, loaded in methods.items()
+        if not loaded.card["finished"]
+    ]
+    return notes
 
 
 def _pictures(

@@ -17,15 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
-from occface import __version__, files, parallel
+from occface import __version__, assets, faces, files, parallel, progress
 from occface.dataset import writer
 from occface.dataset.config import DatasetConfig, assign_splits
 from occface.dataset.pairs import make_record
 from occface.dataset.reader import DatasetFile
 from occface.dataset.schema import COLUMNS, SCHEMA_VERSION, SPLITS, fields
-from occface.errors import BadImageError, OccfaceError, UsageError
+from occface.errors import BadImageError, OccfaceError, UsageError, first_line
 from occface.sources.base import Photo, Source
 
 __all__ = ["MadeDataset", "make_dataset"]
@@ -83,6 +82,10 @@ def _make_shard(shard: Shard, source: Source, config: DatasetConfig) -> bytes:
             splits.append(split)
         except BadImageError as error:
             rejected.append((photo.id, str(error)))
+        except OccfaceError:
+            raise
+        except Exception as error:  # whatever a decoder or detector raises: one photograph must not end the work
+            rejected.append((photo.id, f"unexpected {type(error).__name__}: {first_line(error)}"))
     arrays = {
         field.path: np.stack([np.asarray(record[field.path], dtype=field.dtype) for record in records])
         for field in (fields(config.masks) if records else ())
@@ -176,6 +179,7 @@ def make_dataset(
     if output.exists() and not overwrite:
         return _made_before(output, configuration, resume)
     request = {"schema_version": SCHEMA_VERSION, "occface": __version__, "configuration": configuration}
+    assets.obtain([*source.assets, *faces.LANDMARKERS.get(config.landmarker).assets])
     parts = _open_parts(output, request, resume, overwrite)
     places = _places(photos, config)
     shards = [Shard(n, tuple(places[start : start + SHARD])) for n, start in enumerate(range(0, len(places), SHARD))]
@@ -229,7 +233,7 @@ def _make_missing(
     missing = [(shard, path) for shard, path in zip(shards, paths, strict=True) if not path.exists()]
     total = sum(len(shard.places) for shard in shards)
     done = total - sum(len(shard.places) for shard, _ in missing)
-    with tqdm(total=total, initial=done, desc="faces", unit="photo", disable=None) as bar:
+    with progress.bar(total, "faces", "photo", done) as bar:
         made = parallel.ordered_map(
             work, [shard for shard, _ in missing], workers=workers, backend=backend, scheduler=scheduler
         )

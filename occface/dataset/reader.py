@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from occface.dataset.schema import COLUMNS, SCHEMA_VERSION, SPLITS, mask_types
+from occface.dataset.schema import ATTRIBUTES, COLUMNS, SCHEMA_VERSION, SPLITS, mask_types
 from occface.errors import UsageError
 from occface.images import to_float
 from occface.registry import did_you_mean
@@ -56,8 +56,12 @@ class DatasetFile:
         if version is None:
             held = ", ".join(list(self.file)[:5]) or "nothing"
             raise UsageError(f"{self.path} is HDF5, but no occface data set: it has no schema_version (it holds {held})")
-        if int(version) != SCHEMA_VERSION:
+        if str(version) != str(SCHEMA_VERSION):
             raise UsageError(f"{self.path} has schema version {version}; this version of occface reads {SCHEMA_VERSION}")
+        absent = [name for name in ATTRIBUTES if name not in attributes]
+        if absent or not set(self.file) <= set(SPLITS):
+            what = f"it lacks {', '.join(absent)}" if absent else f"it holds {', '.join(self.file)}"
+            raise UsageError(f"{self.path} is no data set of occface, or a damaged one: {what}")
         self.attributes: dict[str, Any] = {
             key: value.item() if isinstance(value, np.generic) else value for key, value in attributes.items()
         }
@@ -66,7 +70,7 @@ class DatasetFile:
     def file(self) -> h5py.File:
         """The open file of this process."""
         if self._file is None or self._owner != os.getpid():
-            # A handle inherited over fork is dropped unclosed: closing it would disturb the parent's.
+            # A handle inherited over fork is the parent's: it is dropped, and nothing is read through it.
             self._handles = {}
             self._file = h5py.File(self.path, "r")
             self._owner = os.getpid()

@@ -15,6 +15,7 @@ import numpy as np
 from occface import files
 
 __all__ = [
+    "ATTRIBUTES",
     "COLUMNS",
     "HR_SIZE",
     "LANDMARKS",
@@ -35,6 +36,10 @@ LANDMARKS = 68
 
 #: Per-face columns of text, stored as variable-length UTF-8.
 COLUMNS = ("id", "identity", "expression", "pose", "path", "sha256")
+
+
+#: Root attributes that every file has.
+ATTRIBUTES = ("schema_version", "configuration", "content_hash", "source", "licence")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from occface import seeding
 from occface.dataset.config import DatasetConfig
 from occface.dataset.pairs import occluded_lr
 from occface.dataset.reader import DatasetFile
-from occface.dataset.schema import COLUMNS, SPLITS, content_hash, fields
+from occface.dataset.schema import COLUMNS, content_hash, fields
+from occface.errors import first_line
 
 __all__ = ["describe", "verify"]
 
@@ -50,10 +51,7 @@ def verify(path: str | os.PathLike[str]) -> list[str]:
         If `path` is no data set at all.
     """
     data = DatasetFile(path)
-    wrong = [f"unknown group '{name}'" for name in data.file if name not in SPLITS]
-    wrong += [f"missing root attribute '{name}'" for name in ("configuration", "content_hash") if name not in data.attributes]
-    if wrong:
-        return wrong
+    wrong: list[str] = []
     try:
         configuration = data.configuration
         masks = tuple(configuration["masks"])
@@ -63,7 +61,7 @@ def verify(path: str | os.PathLike[str]) -> list[str]:
         if not wrong and content_hash(data.file, configuration) != data.content_hash:
             wrong.append("the content does not give the content hash that the file carries")
     except (OSError, KeyError, ValueError, RuntimeError) as error:
-        wrong.append(f"cannot be read: {str(error).splitlines()[0]}")
+        wrong.append(f"cannot be read: {first_line(error)}")
     return wrong
 
 

@@ -10,9 +10,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from occface import __version__, files
+from occface import files
 from occface.dataset.schema import COLUMNS, SCHEMA_VERSION, SPLITS, content_hash, fields
 from occface.errors import OccfaceError
+from occface.versions import software_versions
 
 __all__ = ["assemble", "read_parts"]
 
@@ -26,19 +27,6 @@ def read_parts(paths: Sequence[Path], names: Sequence[str]) -> Iterator[dict[str
                 yield {name: part[name.replace("/", "|")] for name in names if name in held}
         except (OSError, ValueError, EOFError) as error:
             raise OccfaceError(f"the shard {path} is damaged ({error}): remove it and run again with --resume") from error
-
-
-def _versions() -> dict[str, str]:
-    import cv2
-    import PIL
-
-    return {
-        "occface": __version__,
-        "numpy": np.__version__,
-        "h5py": h5py.__version__,
-        "opencv": cv2.__version__,
-        "Pillow": PIL.__version__,
-    }
 
 
 def _check_space(folder: Path, needed: int) -> None:
@@ -89,7 +77,7 @@ def assemble(output: Path, parts: Sequence[Path], masks: tuple[str, ...], root: 
         file.attrs["detector"] = root["configuration"]["detector"]
         file.attrs["landmarker"] = root["configuration"]["landmarker"]
         file.attrs["configuration"] = files.canonical_json(root["configuration"])
-        file.attrs["versions"] = files.canonical_json(_versions())
+        file.attrs["versions"] = files.canonical_json(software_versions())
         file.attrs["content_hash"] = hash_
     return hash_, {split: count for split, count in counts.items() if count}
 

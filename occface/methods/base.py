@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
@@ -81,7 +82,17 @@ def resolve(presets: Mapping[str, Config], preset: str, overrides: Mapping[str, 
         if key not in config:
             raise UsageError(f"method '{method}' has no setting '{key}': {did_you_mean(key, config)}")
         config[key] = _coerce(key, value, config[key])
+        if not all(math.isfinite(number) and number >= (key == "batch_size") for number in _numbers(config[key])):
+            raise UsageError(
+                f"setting '{key}' of method '{method}' cannot be {value!r}: negative, not finite, or an empty batch"
+            )
     return config
+
+
+def _numbers(value: Any) -> list[float]:
+    if isinstance(value, list | tuple):
+        return [number for item in value for number in _numbers(item)]
+    return [value] if isinstance(value, int | float) else []
 
 
 @contextlib.contextmanager
@@ -171,6 +182,10 @@ class TrainableMethod(Method, nn.Module):
     def __init__(self, config: Config) -> None:
         nn.Module.__init__(self)
         Method.__init__(self, config)
+
+    def assets(self) -> tuple[str, ...]:
+        """Return the names of the assets that its training needs; see `occface.assets`."""
+        return ()
 
     def phases(self) -> tuple[Phase, ...]:
         """Return the phases of training, in order."""

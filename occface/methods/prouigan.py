@@ -157,6 +157,11 @@ class ProUIGAN(TrainableMethod):
         self._feature_network: list[FeatureNetwork | None] = []
         self._made: tuple[Tensor, Stages] | None = None
 
+    def assets(self) -> tuple[str, ...]:
+        """Return the feature network, if there is one."""
+        name = self.config["feature_network"]
+        return () if name == "none" else (name,)
+
     def phases(self) -> tuple[Phase, ...]:
         """Return the steps (i), (ii) and (iii) of training that have a length."""
         steps = {name: self.config[key] for name, key in (("i", "steps_1"), ("ii", "steps_2"), ("iii", "steps_3"))}

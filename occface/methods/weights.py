@@ -16,13 +16,14 @@ from safetensors import SafetensorError
 from torch import nn
 
 from occface import files
-from occface.errors import UsageError
+from occface.errors import UsageError, first_line
 from occface.methods import METHODS
 from occface.methods.base import Method, TrainableMethod
 
 __all__ = ["LoadedMethod", "load_method", "save_weights", "untrained"]
 
 WEIGHTS = "weights.safetensors"
+CARD = "weights.json"
 
 
 @dataclass(frozen=True)
@@ -77,13 +78,18 @@ def load_method(path: str | os.PathLike[str], device: str | torch.device = "cpu"
     found = files.sha256_file(weights)
     if found != card["sha256"]:
         raise UsageError(f"{weights} is damaged, or not the file of its card: expected SHA-256 {card['sha256']}, got {found}")
-    method = METHODS.get(card["method"])(card["config"])
+    try:
+        method = METHODS.get(card["method"])(card["config"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"the card of {weights} has no configuration of method '{card['method']}': {first_line(error)}"
+        ) from error
     if not isinstance(method, TrainableMethod):
         raise UsageError(f"method '{card['method']}' has no weights to load, yet {weights} says it is one")
     try:
         method.generator.load_state_dict(safetensors.torch.load_file(weights))
     except (SafetensorError, RuntimeError) as error:
-        raise UsageError(f"{weights} does not fit method '{card['method']}': {str(error).splitlines()[0]}") from error
+        raise UsageError(f"{weights} does not fit method '{card['method']}': {first_line(error)}") from error
     return LoadedMethod(card["method"], method.to(device).eval(), card)
 
 

@@ -15,7 +15,7 @@ class Metric:
     """A named score of one restored image against the true one.
 
     `score` takes the result and the truth, both uint8 RGB (H, W, 3), and returns a float. `contract` says in one sentence how
-    it is computed; it is printed with every table.
+    it is computed.
     """
 
     name: str

@@ -59,7 +59,7 @@ def precision(name: str, device: str) -> str:
     if kind == "cuda":
         native = torch.cuda.is_bf16_supported()
     else:
-        abilities = torch.cpu.get_capabilities() if kind == "cpu" else {}
+        abilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)() if kind == "cpu" else {}
         native = bool(abilities.get("avx512_bf16") or abilities.get("amx_bf16"))
     return PRECISIONS["bf16" if native else "32"]
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from occface import files, images
-from occface.errors import UsageError
+from occface.errors import OccfaceError, UsageError
 
 __all__ = ["Journal", "strip"]
 
@@ -41,7 +41,7 @@ class Journal:
     folder : Path
         The run folder.
     step : int
-        Records of this step and later ones, left by a run that was interrupted after its checkpoint, are dropped.
+        The step of the checkpoint that the run goes on from; records of later steps are dropped.
     tensorboard : bool
         Also write TensorBoard event files, below ``tensorboard/``.
     """
@@ -57,7 +57,7 @@ class Journal:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError as error:
                 raise UsageError("--tensorboard needs TensorBoard: run `pip install occface[tensorboard]`") from error
-            self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step)
+            self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def _lines(self) -> list[str]:
         if not self.path.exists():
@@ -67,8 +67,13 @@ class Journal:
 
     def write(self, record: dict[str, Any]) -> None:
         """Append a record; it holds ``step`` and plain numbers."""
-        with open(self.path, "a", encoding="utf-8") as handle:
-            handle.write(json.dumps(record) + "\n")
+        try:
+            with open(self.path, "a", encoding="utf-8") as handle:
+                handle.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise OccfaceError(
+                f"could not write {self.path}: {error.strerror}; the last checkpoint is kept: free space and go on by --resume"
+            ) from error
         if self._writer is not None:
             for name, value in record.items():
                 if name != "step" and isinstance(value, int | float):

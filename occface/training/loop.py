@@ -16,21 +16,23 @@ from typing import Any
 
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from tqdm import tqdm
 
-from occface import __version__, files, seeding
+from occface import __version__, assets, files, progress, seeding
 from occface.dataset.reader import DatasetFile
 from occface.errors import OccfaceError, UsageError
 from occface.methods import METHODS
 from occface.methods.base import Phase, TrainableMethod
-from occface.methods.weights import WEIGHTS, save_weights
+from occface.methods.weights import CARD, WEIGHTS, save_weights
 from occface.training import devices
 from occface.training.batches import Augmentation, TrainingBatches
 from occface.training.journal import Journal, strip
 from occface.training.state import load_state, save_state
 from occface.training.validation import Validation
 
-__all__ = ["TrainedRun", "TrainingOptions", "train"]
+__all__ = ["CHECKPOINT", "TrainedRun", "TrainingOptions", "train"]
+
+
+CHECKPOINT = "checkpoint.pt"
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class _Training:
     ) -> None:
         self.method, self.data, self.folder, self.options = method, data, folder, options
         self.request = request
-        self.checkpoint = folder / "checkpoint.pt"
+        self.checkpoint = folder / CHECKPOINT
         self.phases = method.phases()
         self.total = sum(phase.steps for phase in self.phases)
         self.step = 0
@@ -126,6 +128,7 @@ class _Training:
             )
         self.step, self.seconds, self.pending = state["step"], state["seconds"], state["optimizers"]
         self.method.load_state_dict(state["method"])
+        self.fabric.strategy.precision.load_state_dict(state["precision"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
 
@@ -138,6 +141,7 @@ class _Training:
                 "seconds": self.seconds,
                 "method": self.method.state_dict(),
                 "average": self.average.state_dict() if self.average is not None else {},
+                "precision": self.fabric.strategy.precision.state_dict(),  # the scale of 16-bit losses
                 "optimizers": {
                     "phase": self.phase,
                     "states": {turn: optimizer.state_dict() for turn, optimizer in self.optimizers.items()},
@@ -150,7 +154,7 @@ class _Training:
         begun = saved = time.monotonic()
         before = self.seconds
         first = 0
-        with tqdm(total=self.total, initial=self.step, desc=self.request["method"], unit="step", disable=None) as bar:
+        with progress.bar(self.total, self.request["method"], "step", self.step) as bar:
             for phase in self.phases:
                 last = first + phase.steps
                 if self.step < last:
@@ -213,10 +217,11 @@ class _Training:
         return logged
 
     def _check_finite(self, terms: dict[str, torch.Tensor]) -> None:
-        bad = [name for name, value in terms.items() if not math.isfinite(float(value))]
+        bad = [f"the loss {name}" for name, value in terms.items() if not math.isfinite(float(value))]
+        bad = bad or [f"the weight {name}" for name, value in self.method.named_parameters() if not value.isfinite().all()]
         if bad:
             raise OccfaceError(
-                f"the loss {', '.join(bad)} is no longer a finite number at step {self.step}; the last good checkpoint is kept "
+                f"{bad[0]} is no longer a finite number at step {self.step}; the last good checkpoint is kept "
                 f"in {self.folder}: start anew with a lower learning rate or a gradient clip (--set), or another --seed"
             )
 
@@ -265,6 +270,14 @@ class _Training:
         }
 
 
+def _remove_run(folder: Path) -> None:
+    """Remove what a training leaves in its folder, and nothing else."""
+    for name in (CHECKPOINT, WEIGHTS, CARD, "config.yaml", "metrics.jsonl"):
+        (folder / name).unlink(missing_ok=True)
+    for name in ("samples", "tensorboard"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
 def train(
     name: str,
     data: DatasetFile,
@@ -292,7 +305,7 @@ def train(
     options : TrainingOptions, optional
         Device, precision, seed, augmentation, time limit.
     resume, overwrite : bool
-        Go on from the last checkpoint; drop what the folder holds.
+        Go on from the last checkpoint; replace the run that the folder holds.
 
     Returns
     -------
@@ -314,10 +327,10 @@ def train(
         raise UsageError(f"{data.path} holds no faces to train on (it has: {', '.join(data.splits)})")
     torch.manual_seed(seeding.integer(options.seed, "initial weights"))
     method = kind.build(preset, settings)
-    if overwrite and folder.exists():
-        shutil.rmtree(folder)
-    checkpoint = folder / "checkpoint.pt"
-    if (checkpoint.exists() or (folder / WEIGHTS).exists()) and not resume:
+    checkpoint = folder / CHECKPOINT
+    if resume and not checkpoint.exists():
+        raise UsageError(f"nothing to resume: there is no {checkpoint}; leave --resume out to start anew")
+    if (checkpoint.exists() or (folder / WEIGHTS).exists()) and not (resume or overwrite):
         raise UsageError(f"{folder} holds a run already: go on with it by --resume, replace it by --overwrite, or name another")
     request = {
         "method": name,
@@ -328,8 +341,11 @@ def train(
         "precision": devices.precision(options.precision, options.device),
         "augmentation": asdict(options.augmentation),
     }
+    assets.obtain(method.assets())
+    if overwrite:
+        _remove_run(folder)
     run = _Training(method, data, files.make_folder(folder), options, request)
-    if resume and checkpoint.exists():
+    if resume:
         run.resume()
     files.write_yaml(folder / "config.yaml", request)
     journal = Journal(folder, run.step, options.tensorboard)

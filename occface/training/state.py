@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ __all__ = ["load_state", "save_state"]
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
     """Write a state of tensors and plain values, atomically."""
-    with files.atomic_path(path) as temporary:
-        torch.save(state, temporary)
+    buffer = io.BytesIO()  # torch's own writer turns a full disk into an error that does not say so
+    torch.save(state, buffer)
+    files.write_bytes(path, buffer.getvalue())
 
 
 def load_state(path: Path) -> dict[str, Any]:

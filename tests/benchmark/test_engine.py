@@ -27,9 +27,7 @@ def test_scores_table_grid_and_report_are_written(tmp_path, recipe, dataset):
     row = scores[(scores["mask_type"] == "square") & (scores["index"] == 1)].iloc[0]
     face = dataset.record("test", 1, ["hr", "occluded/square/lr", "occluded/square/mask"])
     lr = torch.from_numpy(face["occluded/square/lr"]).permute(2, 0, 1)[None].float() / 127.5 - 1
-    made = to_uint8(
-        Bicubic.build("paper" if "paper" in Bicubic.presets() else next(iter(Bicubic.presets()))).hallucinate({"lr": lr})
-    )
+    made = to_uint8(Bicubic.build("paper").hallucinate({"lr": lr}))
     assert row["psnr"] == pytest.approx(peak_signal_noise_ratio(face["hr"], made[0]), abs=1e-6)
     assert row["hole_area"] == pytest.approx(face["occluded/square/mask"].mean())
     assert done.table.loc[("square", "SR", "Bicubic"), ("faces", "PSNR")] == pytest.approx(
@@ -49,7 +47,7 @@ def test_what_is_scored_is_not_scored_again(tmp_path, recipe, monkeypatch):
     again = run_benchmark(recipe, tmp_path, device="cpu")
     assert asked == []
     assert again.table.equals(first.table)
-    (tmp_path / "scores" / "faces_square_bicubic.csv").unlink()
+    next((tmp_path / "scores").glob("faces_square_bicubic_*.csv")).unlink()
     assert run_benchmark(recipe, tmp_path, device="cpu").table.equals(first.table)
     assert asked == ["square"]
     run_benchmark(recipe, tmp_path, device="cpu", limit=1)
@@ -58,10 +56,12 @@ def test_what_is_scored_is_not_scored_again(tmp_path, recipe, monkeypatch):
 
 def test_changed_scores_are_not_taken_for_ours(tmp_path, recipe):
     first = run_benchmark(recipe, tmp_path, device="cpu")
-    path = tmp_path / "scores" / "faces_square_bicubic.csv"
+    path = next((tmp_path / "scores").glob("faces_square_bicubic_*.csv"))
     text = path.read_text()
     psnr = load_scores(tmp_path / "scores")["psnr"].iloc[-1]
-    path.write_text(text.replace(repr(float(psnr)), "99.0"))
+    changed = text.replace(repr(float(psnr)), "99.0")
+    assert changed != text
+    path.write_text(changed)
     assert run_benchmark(recipe, tmp_path, device="cpu").table.equals(first.table)
 
 
@@ -94,6 +94,29 @@ def test_a_failed_image_is_a_row_with_an_error_and_in_no_mean(tmp_path, recipe, 
     assert set(failed["error"]) == {"the result holds values that are not finite"}
     assert done.table.loc[("square", "SR", "fails"), ("faces", "n")] == 0
     assert np.isnan(done.table.loc[("square", "SR", "fails"), ("faces", "PSNR")])
+
+
+def test_names_that_differ_in_odd_characters_are_kept_apart_and_files_of_others_are_left_alone(tmp_path, recipe, dataset_path):
+    (tmp_path / "scores").mkdir()
+    (tmp_path / "scores" / "mine.csv").write_text("mine")
+    names = {"a b": str(dataset_path), "a-b": str(dataset_path)}
+    done = run_benchmark({**recipe, "datasets": names}, tmp_path, device="cpu")
+    assert set(done.table.columns.unique(0)) == set(names)
+    assert (tmp_path / "scores" / "mine.csv").read_text() == "mine"
+
+
+def test_the_resolved_recipe_can_be_run_again(tmp_path, recipe):
+    first = run_benchmark(recipe, tmp_path, device="cpu")
+    assert run_benchmark(tmp_path / "recipe.yaml", tmp_path, device="cpu").table.equals(first.table)
+
+
+def test_what_failed_is_tried_again(tmp_path, recipe, monkeypatch):
+    monkeypatch.setitem(METHODS._entries, "fails", Fails)
+    monkeypatch.setitem(globals(), "FAIL_BY_VALUE", True)
+    asked = {**recipe, "pipelines": ["fails"]}
+    assert run_benchmark(asked, tmp_path, device="cpu").failed == 4
+    monkeypatch.setitem(globals(), "FAIL_BY_VALUE", False)
+    assert run_benchmark(asked, tmp_path, device="cpu").failed == 0
 
 
 def test_a_recipe_that_asks_for_what_is_not_there_is_one_line(tmp_path, recipe):

@@ -128,7 +128,52 @@ def test_a_run_is_not_written_over_and_not_gone_on_with_otherwise(tmp_path, data
         train("toy", dataset, tmp_path / "run", "test", options=CPU)
     with pytest.raises(UsageError, match="started with another config"):
         train("toy", dataset, tmp_path / "run", "test", {"rate": 0.1}, CPU, resume=True)
+    (tmp_path / "run" / "notes.txt").write_text("mine")
     assert train("toy", dataset, tmp_path / "run", "test", {"rate": 0.1}, CPU, overwrite=True).finished
+    assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
+
+
+def test_a_wrong_request_to_overwrite_removes_nothing(tmp_path, dataset):
+    run = train("toy", dataset, tmp_path / "run", "test", options=CPU)
+    with pytest.raises(UsageError):
+        train("toy", dataset, tmp_path / "run", "test", options=TrainingOptions(device="cuda:7"), overwrite=True)
+    assert weights(run.folder)
+
+
+def test_without_a_checkpoint_there_is_nothing_to_resume(tmp_path, dataset):
+    with pytest.raises(UsageError, match="nothing to resume"):
+        train("toy", dataset, tmp_path / "run", "test", options=CPU, resume=True)
+
+
+def test_weights_that_are_no_numbers_do_not_replace_the_last_good_checkpoint(tmp_path, dataset, monkeypatch):
+    from occface.training import loop
+
+    taken = loop._Training._take_step
+
+    def breaks_a_weight(self, phase, progress):
+        terms = taken(self, phase, progress)
+        if phase.name == "main":
+            self.method.generator[0].weight.data[0] = float("inf")
+        return terms
+
+    monkeypatch.setattr(loop._Training, "_take_step", breaks_a_weight)
+    often = TrainingOptions(device="cpu", precision="32", seed=3, checkpoint_seconds=0)
+    with pytest.raises(OccfaceError, match=r"the weight generator\.0\.weight is no longer a finite number"):
+        train("toy", dataset, tmp_path / "run", "test", options=often)
+    state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
+    assert all(torch.isfinite(value).all() for value in state["method"].values())
+
+
+def test_a_checkpoint_that_cannot_be_written_is_one_line(tmp_path, dataset, monkeypatch):
+    from occface import files
+
+    def full(path, data):
+        raise files._explain(path, OSError(28, "No space left on device"))
+
+    monkeypatch.setattr(files, "write_bytes", full)
+    with pytest.raises(OccfaceError, match="No space left") as caught:
+        train("toy", dataset, tmp_path / "run", "test", options=CPU)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +183,9 @@ def test_a_run_is_not_written_over_and_not_gone_on_with_otherwise(tmp_path, data
         ({"name": "bicubic"}, "nothing to learn"),
         ({"preset": "tst"}, "did you mean 'test'"),
         ({"settings": {"rat": 1}}, "did you mean 'rate'"),
+        ({"settings": {"batch_size": 0}}, "cannot be 0"),
+        ({"settings": {"rate": "nan"}}, "cannot be 'nan'"),
+        ({"settings": {"steps": -1}}, "cannot be -1"),
         ({"options": TrainingOptions(device="cuda:7")}, "not on this machine"),
         ({"options": TrainingOptions(device="gpu")}, "unknown device 'gpu'"),
         ({"options": TrainingOptions(device="cpu", precision="8")}, "unknown precision '8'"),
