@@ -217,11 +217,12 @@ class _Training:
         return logged
 
     def _check_finite(self, terms: dict[str, torch.Tensor]) -> None:
-        bad = [f"the loss {name}" for name, value in terms.items() if not math.isfinite(float(value))]
-        bad = bad or [f"the weight {name}" for name, value in self.method.named_parameters() if not value.isfinite().all()]
-        if bad:
+        losses = [name for name, value in terms.items() if not math.isfinite(float(value))]
+        weights = [name for name, value in self.method.named_parameters() if not value.isfinite().all()]
+        if losses or weights:
+            bad = f"the loss {', '.join(losses)}" if losses else f"the weight {weights[0]}"
             raise OccfaceError(
-                f"{bad[0]} is no longer a finite number at step {self.step}; the last good checkpoint is kept "
+                f"{bad} is no longer a finite number at step {self.step}; the last good checkpoint is kept "
                 f"in {self.folder}: start anew with a lower learning rate or a gradient clip (--set), or another --seed"
             )
 
