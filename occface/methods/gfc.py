@@ -290,11 +290,6 @@ class GFC(TrainableMethod):
             made = network(_composite(noise, image, mask)).clamp(-1, 1)
         return _composite(made, image, mask)
 
-    def preview(self, batch: Batch, generator: nn.Module | None = None) -> dict[str, Tensor]:
-        """Return the pictures with their holes grey, and filled."""
-        filled = self.hallucinate(batch, generator)
-        return {"hole": filled * (1 - batch["mask"]), "filled": filled}
-
 
 def _composite(made: Tensor, image: Tensor, mask: Tensor) -> Tensor:
     """Return `made` inside the hole and `image` outside of it."""
