@@ -19,20 +19,6 @@ def faces(count=4, seed=0):
     return {"hr": hr, "mask": mask, "image": hr}
 
 
-def step(method, batch, phase, optimizers):
-    logged = {}
-    for turn, optimizer in optimizers.items():
-        trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        for parameter in method.parameters():
-            parameter.requires_grad_(id(parameter) in trained)
-        terms = method(batch, phase, turn)
-        optimizer.zero_grad()
-        sum(terms.values()).backward()
-        optimizer.step()
-        logged |= {f"{turn}/{name}": float(value.detach()) for name, value in terms.items()}
-    return logged
-
-
 @pytest.mark.parametrize(("part", "wanted"), [("generator", 137.07e6), ("global_128", 7.16e6), ("local_64", 7.13e6)])
 def test_parameter_counts_of_the_original(part, wanted):
     with torch.device("meta"):  # counting needs no memory
@@ -118,7 +104,7 @@ def test_reconstruction_loss_weighs_the_hole():
     torch.testing.assert_close(terms["reconstruction"], wanted)
 
 
-def test_generators_turn_reuses_the_pass_of_the_discriminators_turn():
+def test_generators_turn_reuses_the_pass_of_the_discriminators_turn(step):
     torch.manual_seed(0)
     method, batch = GFC.build("test"), faces()
     phase = method.phases()[1]
@@ -129,7 +115,7 @@ def test_generators_turn_reuses_the_pass_of_the_discriminators_turn():
     assert all(p.grad is not None for p in method.generator.parameters())
 
 
-def test_learns_a_picture():
+def test_learns_a_picture(step):
     torch.manual_seed(0)
     method, batch = GFC.build("test", {"lr": 5e-3}), faces(1)
     phase = method.phases()[0]

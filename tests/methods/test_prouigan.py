@@ -23,22 +23,6 @@ def faces(count=4, seed=0):
     return {"hr": hr, "lr": lr, "landmarks": landmarks, "landmarks_lr": landmarks + 2}
 
 
-def step(method, batch, phase, optimizers):
-    """Take one step as the training loop takes it."""
-    logged = {}
-    method.train()
-    for turn, optimizer in optimizers.items():
-        trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        for parameter in method.parameters():
-            parameter.requires_grad_(id(parameter) in trained)
-        terms = method(batch, phase, turn)
-        optimizer.zero_grad()
-        sum(terms.values()).backward()
-        optimizer.step()
-        logged |= {f"{turn}/{name}": float(value.detach()) for name, value in terms.items()}
-    return logged
-
-
 def optimizers_of(method, phase):
     return {turn: method.optimizer(phase, turn) for turn in method.turns(phase)}
 
@@ -54,7 +38,7 @@ def test_papers_preset_is_the_papers():
 
 
 @pytest.mark.parametrize(("number", "blocks"), [(0, 1), (1, 2), (2, 3)])
-def test_a_phase_runs_only_the_blocks_it_needs_and_once(number, blocks):
+def test_a_phase_runs_only_the_blocks_it_needs_and_once(number, blocks, step):
     method = ProUIGAN.build("test")
     phase = method.phases()[number]
     ran = []
@@ -64,7 +48,7 @@ def test_a_phase_runs_only_the_blocks_it_needs_and_once(number, blocks):
     assert ran == list(range(blocks))  # the generator's turn takes over the pass of the discriminator's
 
 
-def test_second_phase_leaves_block_1_and_its_statistics_alone():
+def test_second_phase_leaves_block_1_and_its_statistics_alone(step):
     torch.manual_seed(0)
     method = ProUIGAN.build("test")
     phase = method.phases()[1]
@@ -79,7 +63,7 @@ def test_second_phase_leaves_block_1_and_its_statistics_alone():
     )
 
 
-def test_third_phase_reaches_every_parameter():
+def test_third_phase_reaches_every_parameter(step):
     torch.manual_seed(0)
     method = ProUIGAN.build("test")
     phase = method.phases()[2]
@@ -138,7 +122,7 @@ def test_without_adversarial_weight_there_is_no_discriminator():
     assert not any("adversarial" in name for name in method(faces(2), method.phases()[2], "generator"))
 
 
-def test_learns_to_fill_the_holes_of_a_few_pictures():
+def test_learns_to_fill_the_holes_of_a_few_pictures(step):
     torch.manual_seed(0)
     method, batch = ProUIGAN.build("test", {"norm": "none"}), faces(2)
     batch["lr"][:, :, 4:11, 4:11] = 0
