@@ -65,6 +65,8 @@ class Photograph:
         (n, 4) float32, the given boxes of its faces, (x0, y0, x1, y1) in pixels of `image`, pixel centres at integers.
     landmarks : numpy.ndarray or None
         (n, 68, 2) float32, the given landmarks of its faces, a row for each of `boxes` where these are given too.
+    points : numpy.ndarray or None
+        (k, 2) float32, the source's own annotation of the face, in pixels of `image`, where it is not of the 68 landmarks.
     parsing : numpy.ndarray or None
         (height, width) uint8 class map of `image`, in the classes of the source.
     file : bytes or None
@@ -78,6 +80,7 @@ class Photograph:
     sha256: str
     boxes: np.ndarray | None = None
     landmarks: np.ndarray | None = None
+    points: np.ndarray | None = None
     parsing: np.ndarray | None = None
     file: bytes | None = None
     measured: Mapping[str, str] = field(default_factory=dict)
@@ -103,6 +106,10 @@ class Source(Protocol):
     @property
     def classes(self) -> tuple[str, ...]:
         """The names of the classes of its parsing maps, 0 first; empty where it has none."""
+
+    @property
+    def annotated(self) -> int:
+        """How many points its own annotation of a face has; 0 where it has none."""
 
     def photos(self) -> list[Photo]:
         """Return all photographs, sorted by id, without reading them."""

@@ -48,6 +48,7 @@ class FolderSource:
     licence: ClassVar[str] = "not stated; that of the photographs in the folder"
     assets: ClassVar[tuple[str, ...]] = ()
     classes: ClassVar[tuple[str, ...]] = ()
+    annotated: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
         if not Path(self.path).is_dir():

@@ -80,6 +80,7 @@ class SyntheticSource:
     licence: ClassVar[str] = assets.ASSETS[ASSET].licence
     assets: ClassVar[tuple[str, ...]] = (ASSET,)
     classes: ClassVar[tuple[str, ...]] = ()
+    annotated: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
         if self.count < 1:
