@@ -112,6 +112,14 @@ def _settings(given: tuple[str, ...]) -> dict[str, Any]:
     return settings
 
 
+def _list(text: str | None, kind: Callable[[str], Any]) -> tuple[Any, ...] | None:
+    """Return the values of a comma-separated list, or None where it was not given."""
+    try:
+        return None if text is None else tuple(kind(item.strip()) for item in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"expected numbers with commas between, got '{text}'") from error
+
+
 def _print(as_json: bool, value: dict[str, Any], text: str) -> None:
     click.echo(json.dumps(value, ensure_ascii=False) if as_json else text)
 
@@ -145,35 +153,66 @@ def demo(as_json: bool, **options: Any) -> None:
 @main.command("make-dataset")
 @click.argument("source")
 @click.argument("output", type=click.Path(path_type=Path))
-@click.option("--source-type", default="auto", help="auto, folder or synthetic.")
-@click.option("--count", type=click.IntRange(min=1), default=1000, help="Faces to generate (synthetic).")
-@click.option("--truncation", type=float, default=0.7, help="How near to the mean face (synthetic).")
+@click.option("--source-type", default="auto", help="auto, folder, celeba-hq, multi-pie, helen or synthetic.")
+@click.option("--protocol", help="Selection and split of a published data set, e.g. paper.  [default: the source's]")
+@click.option("--faces-file", type=click.Path(), help="Boxes or landmarks found before, CSV (folder).")
+@click.option("--count", type=click.IntRange(min=1), help="Generated faces.  [default: 1000]")
+@click.option("--truncation", type=float, help="How far generated faces may be from the mean face.  [default: 0.7]")
+@click.option("--identities", type=click.IntRange(min=1), help="Generate so many people, each in all poses and expressions.")
+@click.option("--poses", help="Their yaws in degrees, positive to the picture's right.  [default: -30,0,30]")
+@click.option("--expressions", help="Their expressions.  [default: neutral,smile,surprise]")
 @click.option("--mask", "masks", multiple=True, help="A mask type; may be given several times.  [default: the preset's]")
-@click.option("--occlusion", default="paper", help="Preset of masks, fill and LR kernel: paper or released-code.")
+@click.option("--masks-per-face", "draws", type=click.IntRange(min=1), default=1, help="Draw each mask type so often per face.")
+@click.option(
+    "--mask-dir", type=click.Path(path_type=Path), help="A folder of your masks, for --mask folder; white is occluded."
+)
+@click.option("--invert-masks", is_flag=True, help="In --mask-dir, black is occluded.")
+@click.option("--occlusion", "preset", default="paper", help="Preset of masks, fill and LR kernel: paper or released-code.")
 @click.option("--fill", help="What occluded pixels become.  [default: the preset's]")
 @click.option("--lr-kernel", help="How 128 becomes 16.  [default: the preset's]")
+@click.option(
+    "--detector", default="given+dlib", help="given, dlib, dlib-cnn, mtcnn, tried in the order written, with + between."
+)
+@click.option("--faces", default="largest", help="Which faces of a photograph: largest, central or all.")
+@click.option("--landmarks", "landmarker", default="dlib", help="What finds the 68 landmarks: dlib or fan.")
+@click.option("--keep-uncropped", is_flag=True, help="Store the photographs too, so that faces can be pasted back.")
+@click.option("--preview", type=click.Path(path_type=Path), help="Draw 32 of the pairs into this PNG file.")
+@click.option(
+    "--write-faces", type=click.Path(path_type=Path), help="Write boxes and landmarks into this CSV, for --faces-file."
+)
 @click.option("--test", type=float, default=0.1, help="Held-out photographs: a share below 1, or a count.")
 @click.option("--val", type=float, default=0.0, help="Photographs for validation: a share below 1, or a count.")
 @click.option("--max-pixels", type=click.IntRange(min=1), default=100_000_000, help="Refuse larger photographs.")
 @click.option("--backend", default="loky", help="loky, dask or ray.")
 @click.option("--scheduler", help="Address of a Dask or Ray cluster.")
 @_common("limit", "seed", "workers", "resume", "overwrite", "json")
-def make_dataset(output: Path, seed: int, as_json: bool, **options: Any) -> None:
+def make_dataset(source: str, output: Path, as_json: bool, **options: Any) -> None:
     """Make OUTPUT, an HDF5 file of occluded LR / non-occluded HR pairs, from SOURCE.
 
-    SOURCE is a folder of photographs, or `synthetic` for generated faces.
+    SOURCE is a folder of photographs (CelebA-HQ, Multi-PIE and Helen are known by their layout), or `synthetic` for
+    generated faces.
     """
     from occface.dataset.config import DatasetConfig
     from occface.dataset.make import make_dataset as make
+    from occface.occlusion import MaskFolder
     from occface.parallel import default_workers
     from occface.sources import open_source
 
-    kind = options.pop("source_type")
-    where = {name: options.pop(name) for name in ("max_pixels", "count", "truncation")}
-    opened = open_source(options.pop("source"), kind, **where, seed=seed)
-    running = {name: options.pop(name) for name in ("backend", "scheduler", "resume", "overwrite")}
+    where = {name: options.pop(name) for name in ("protocol", "count", "truncation", "identities", "max_pixels")}
+    lists = {name: _list(options.pop(name), kind) for name, kind in (("poses", float), ("expressions", str))}
+    opened = open_source(
+        source, options.pop("source_type"), **where, **lists, seed=options["seed"], faces=options.pop("faces_file")
+    )
+    folder, inverted = options.pop("mask_dir"), options.pop("invert_masks")
+    running = {name: options.pop(name) for name in ("backend", "scheduler", "resume", "overwrite", "preview", "write_faces")}
     workers = options.pop("workers") or default_workers()
-    made = make(opened, output, DatasetConfig.from_preset(seed=seed, **options), workers=workers, **running)
+    config = DatasetConfig.from_preset(
+        options.pop("preset"),
+        detectors=tuple(options.pop("detector").split("+")),
+        mask_folder=MaskFolder(folder, inverted) if folder else None,
+        **options,
+    )
+    made = make(opened, output, config, workers=workers, **running)
     _print(as_json, made.as_dict(), made.text())
 
 

@@ -67,7 +67,7 @@ def run_demo(
     if preset not in COUNTS:
         raise UsageError(f"the demo runs in the presets {' and '.join(COUNTS)}, got '{preset}'; for others see `occface train`")
     begun = time.monotonic()
-    opened = open_source(str(source) if source else "synthetic", "auto", count=count or COUNTS[preset], seed=seed)
+    opened = open_source(str(source)) if source else open_source("synthetic", count=count or COUNTS[preset], seed=seed)
     data = _data(opened, Path(out) / "demo.h5", seed, workers or default_workers(), limit, overwrite)
     for name in METHODS_TRAINED:
         _train(name, data, Path(out) / "runs" / name, preset, TrainingOptions(device=device, seed=seed), overwrite)

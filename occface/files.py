@@ -21,6 +21,7 @@ __all__ = [
     "atomic_path",
     "canonical_json",
     "make_folder",
+    "parse_json_object",
     "read_json",
     "read_yaml",
     "sha256_file",
@@ -102,6 +103,20 @@ def canonical_json(value: Any) -> str:
     '{"a":[1.5,null],"b":1}'
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def parse_json_object(text: str) -> dict[str, Any]:
+    """Return the object that a JSON text holds; an empty text holds an empty one.
+
+    Raises
+    ------
+    ValueError
+        If it is no JSON, or no object.
+    """
+    value = json.loads(text) if text else {}
+    if not isinstance(value, dict):
+        raise ValueError(f"expected a JSON object, got {type(value).__name__}")
+    return value
 
 
 def sha256_json(value: Any) -> str:

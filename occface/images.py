@@ -151,6 +151,13 @@ def write_png(path: str | os.PathLike[str], image: np.ndarray) -> None:
         Image.fromarray(image).save(temporary, format="PNG")
 
 
+def encode_png(image: np.ndarray) -> bytes:
+    """Return a uint8 picture (height, width, 3) or (height, width) as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="PNG", compress_level=1)
+    return buffer.getvalue()
+
+
 def to_uint8(x: torch.Tensor) -> np.ndarray:
     """Convert what networks give, (..., 3, H, W) in [-1, 1], to pictures, (..., H, W, 3) uint8.
 

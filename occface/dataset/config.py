@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from occface import faces, seeding
+from occface import faces, occlusion, seeding
 from occface.errors import UsageError
-from occface.occlusion import degrade, masks
+from occface.occlusion import MaskFolder, degrade
 from occface.registry import did_you_mean
 from occface.sources.base import Photo
 
@@ -24,7 +24,9 @@ class DatasetConfig:
     Attributes
     ----------
     masks : tuple of str
-        Mask types, see `occface.occlusion.masks`.
+        Mask types, see `occface.occlusion.draw_mask`.
+    mask_folder : MaskFolder or None
+        The user's own masks, which the mask type ``folder`` takes.
     fill : str
         What occluded pixels are replaced by, see `occface.occlusion.degrade`.
     lr_kernel : str
@@ -35,29 +37,46 @@ class DatasetConfig:
         How many photographs are held out: a share below 1, or a count from 1 on.
     limit : int or None
         Take the first so many photographs of the source only.
-    detector, landmarker : str
-        Names in `occface.faces.DETECTORS` and `occface.faces.LANDMARKERS`.
+    detectors : tuple of str
+        Names in `occface.faces.DETECTORS`, tried in this order until one finds a face.
+    faces : str
+        Which of the faces found are taken: ``"largest"``, ``"central"`` or ``"all"``.
+    landmarker : str
+        A name in `occface.faces.LANDMARKERS`, for HR and LR faces; landmarks that the source gives come before its own on HR.
+    keep_uncropped : bool
+        Whether the photographs themselves are stored too, so that faces can be pasted back.
     """
 
     masks: tuple[str, ...] = degrade.PRESETS["paper"]["masks"]
+    mask_folder: MaskFolder | None = None
     fill: str = degrade.PRESETS["paper"]["fill"]
     lr_kernel: str = degrade.PRESETS["paper"]["kernel"]
     seed: int = 0
     test: float = 0.1
     val: float = 0.0
     limit: int | None = None
-    detector: str = "dlib"
+    detectors: tuple[str, ...] = ("given", "dlib")
+    faces: str = "largest"
     landmarker: str = "dlib"
+    keep_uncropped: bool = False
 
     def __post_init__(self) -> None:
         if not self.masks or len(set(self.masks)) != len(self.masks):
             raise UsageError(f"expected one or more different mask types, got {', '.join(self.masks) or 'none'}")
+        for mask in self.masks:
+            occlusion.check_kind(mask)
+        uses_folder = any(map(occlusion.needs_folder, self.masks))
+        if uses_folder != (self.mask_folder is not None):
+            have = "has no --mask-dir" if uses_folder else "is not among the mask types, while --mask-dir names a folder"
+            raise UsageError(f"the mask type 'folder' {have}: give both --mask folder and --mask-dir DIR, or neither")
+        if not self.detectors:
+            raise UsageError(f"expected one or more detectors, got none; known are {', '.join(sorted(faces.DETECTORS))}")
         named: tuple[tuple[str, str, Iterable[str]], ...] = (
-            *(("mask type", mask, masks.KINDS) for mask in self.masks),
             ("fill", self.fill, degrade.FILLS),
             ("LR kernel", self.lr_kernel, degrade.LR_KERNELS),
-            ("detector", self.detector, faces.DETECTORS),
+            *(("detector", name, faces.DETECTORS) for name in self.detectors),
             ("landmark detector", self.landmarker, faces.LANDMARKERS),
+            ("choice of faces", self.faces, faces.CHOICES),
         )
         for kind, name, known in named:
             if name not in set(known):
@@ -69,8 +88,10 @@ class DatasetConfig:
             raise UsageError(f"expected --limit to be at least 1, got {self.limit}")
 
     @classmethod
-    def from_preset(cls, occlusion: str, **settings: Any) -> DatasetConfig:
+    def from_preset(cls, name: str, *, draws: int = 1, **settings: Any) -> DatasetConfig:
         """Make one with the masks, fill and LR kernel of a preset, replaced by those settings that are not None or empty.
+
+        With `draws` above 1, each mask type is drawn so often per face: ``square``, ``square@2`` and so on.
 
         Raises
         ------
@@ -82,21 +103,20 @@ class DatasetConfig:
         >>> DatasetConfig.from_preset("released-code", fill="gray", lr_kernel=None).lr_kernel
         'align-corners'
         """
-        if occlusion not in degrade.PRESETS:
-            raise UsageError(f"unknown occlusion preset '{occlusion}': {did_you_mean(occlusion, degrade.PRESETS)}")
-        preset = degrade.PRESETS[occlusion]
+        if name not in degrade.PRESETS:
+            raise UsageError(f"unknown occlusion preset '{name}': {did_you_mean(name, degrade.PRESETS)}")
+        preset = degrade.PRESETS[name]
         chosen = {"masks": preset["masks"], "fill": preset["fill"], "lr_kernel": preset["kernel"]}
-        return cls(**{**chosen, **{name: value for name, value in settings.items() if value not in (None, ())}})
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> DatasetConfig:
-        """Make one from plain values, such as a data set's recorded configuration; keys of other things are passed over."""
-        known = {field.name: values[field.name] for field in dataclasses.fields(cls) if field.name in values}
-        return cls(**{**known, "masks": tuple(values["masks"])})
+        chosen |= {setting: value for setting, value in settings.items() if value not in (None, ())}
+        repeats = [f"@{number}" if number > 1 else "" for number in range(1, draws + 1)]
+        return cls(**{**chosen, "masks": tuple(mask + repeat for mask in chosen["masks"] for repeat in repeats)})
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
-        return {**dataclasses.asdict(self), "masks": list(self.masks), "test": float(self.test), "val": float(self.val)}
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        folder = self.mask_folder.describe() if self.mask_folder else None
+        lists = {"masks": list(self.masks), "detectors": list(self.detectors)}
+        return {**values, **lists, "mask_folder": folder, "test": float(self.test), "val": float(self.val)}
 
 
 def _held_out(amount: float, total: int) -> int:

@@ -11,34 +11,24 @@ import dataclasses
 import functools
 import io
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from occface import __version__, assets, faces, files, parallel, progress
-from occface.dataset import writer
-from occface.dataset.config import DatasetConfig, assign_splits
-from occface.dataset.pairs import make_record
+from occface.dataset.config import DatasetConfig
 from occface.dataset.reader import DatasetFile
-from occface.dataset.schema import COLUMNS, SCHEMA_VERSION, SPLITS, fields
-from occface.errors import BadImageError, OccfaceError, UsageError, first_line
-from occface.sources.base import Photo, Source
+from occface.dataset.schema import SCHEMA_VERSION
+from occface.dataset.shards import Shard, make_shard, plan_shards, read_shards
+from occface.dataset.writer import assemble
+from occface.errors import OccfaceError, UsageError
+from occface.faces import align
+from occface.sources import known_faces
+from occface.sources.base import Source
+from occface.sources.known_faces import KnownFace
 
 __all__ = ["MadeDataset", "make_dataset"]
-
-#: Photographs in a shard: enough that a shard's file costs little, few enough that little is lost with it.
-SHARD = 16
-
-
-@dataclass(frozen=True)
-class Shard:
-    """The photographs of one job: where they stand in the data set, and what they are."""
-
-    number: int
-    places: tuple[tuple[str, int, Photo], ...]
 
 
 @dataclass(frozen=True)
@@ -66,46 +56,6 @@ class MadeDataset:
         counts = ", ".join(f"{count} {split}" for split, count in self.counts.items())
         lines = f"{self.path}: {sum(self.counts.values())} faces ({counts}), content hash {self.content_hash[:16]}"
         return lines + (f"\n{len(self.rejected)} photographs rejected, listed in {self.rejected_path}" if self.rejected else "")
-
-
-def _make_shard(shard: Shard, source: Source, config: DatasetConfig) -> bytes:
-    """Do one job in a worker; return the shard's file as bytes."""
-    import cv2
-
-    cv2.setNumThreads(1)
-    records: list[dict[str, Any]] = []
-    splits: list[str] = []
-    rejected: list[tuple[str, str]] = []
-    for split, index, photo in shard.places:
-        try:
-            records.append(make_record(source, photo, split, index, config))
-            splits.append(split)
-        except BadImageError as error:
-            rejected.append((photo.id, str(error)))
-        except OccfaceError:
-            raise
-        except Exception as error:  # whatever a decoder or detector raises: one photograph must not end the work
-            rejected.append((photo.id, f"unexpected {type(error).__name__}: {first_line(error)}"))
-    arrays = {
-        field.path: np.stack([np.asarray(record[field.path], dtype=field.dtype) for record in records])
-        for field in (fields(config.masks) if records else ())
-    }
-    arrays |= {name: np.array([record[name] for record in records], dtype=np.str_) for name in COLUMNS}
-    arrays["split"] = np.array(splits, dtype=np.str_)
-    arrays["rejected"] = np.array(rejected, dtype=np.str_).reshape(len(rejected), 2)
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **{name.replace("/", "|"): array for name, array in arrays.items()})
-    return buffer.getvalue()
-
-
-def _places(photos: Sequence[Photo], config: DatasetConfig) -> list[tuple[str, int, Photo]]:
-    """Return each photograph's split and its number there, splits in their fixed order."""
-    assigned = assign_splits(photos, config)
-    return [
-        (split, index, photo)
-        for split in SPLITS
-        for index, photo in enumerate(photo for photo, own in zip(photos, assigned, strict=True) if own == split)
-    ]
 
 
 def _open_parts(output: Path, request: dict[str, Any], resume: bool, overwrite: bool) -> Path:
@@ -139,6 +89,8 @@ def make_dataset(
     scheduler: str | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    preview: Path | None = None,
+    write_faces: Path | None = None,
 ) -> MadeDataset:
     """Make a data set of occluded LR / non-occluded HR face pairs (paper, section IV-A).
 
@@ -156,6 +108,10 @@ def make_dataset(
         Go on with unfinished work.
     overwrite : bool
         Replace an existing file, and drop unfinished work.
+    preview : path, optional
+        Draw some of the pairs into this PNG file, see `occface.dataset.preview`.
+    write_faces : path, optional
+        Write the boxes and landmarks of all faces into this CSV file, with which another run need not look for them.
 
     Returns
     -------
@@ -168,36 +124,63 @@ def make_dataset(
     OccfaceError
         If no photograph could be used, or the disk is full; finished shards are kept.
     """
-    config = config or DatasetConfig()
-    output = Path(output)
+    made = _make(source, Path(output), config or DatasetConfig(), workers, backend, scheduler, resume, overwrite)
+    if preview is not None:
+        from occface.dataset.preview import preview_sheet  # it draws with matplotlib, which takes long to import
+
+        preview_sheet(DatasetFile(made.path), preview)
+    if write_faces is not None:
+        known_faces.write_faces(write_faces, _known_faces(DatasetFile(made.path)))
+    return made
+
+
+def _make(
+    source: Source,
+    output: Path,
+    config: DatasetConfig,
+    workers: int,
+    backend: str,
+    scheduler: str | None,
+    resume: bool,
+    overwrite: bool,
+) -> MadeDataset:
     photos = source.photos()[: config.limit]
     configuration = {
-        "source": source.describe(),
+        "source": {**source.describe(), "classes": list(source.classes), "annotated": source.annotated},
         "photographs": files.sha256_json([dataclasses.asdict(photo) for photo in photos]),
         **config.as_dict(),
     }
     if output.exists() and not overwrite:
         return _made_before(output, configuration, resume)
     request = {"schema_version": SCHEMA_VERSION, "occface": __version__, "configuration": configuration}
-    assets.obtain([*source.assets, *faces.LANDMARKERS.get(config.landmarker).assets])
+    needed = [asset for name in config.detectors for asset in faces.DETECTORS.get(name).assets]
+    assets.obtain([*source.assets, *needed, *faces.LANDMARKERS.get(config.landmarker).assets])
     parts = _open_parts(output, request, resume, overwrite)
-    places = _places(photos, config)
-    shards = [Shard(n, tuple(places[start : start + SHARD])) for n, start in enumerate(range(0, len(places), SHARD))]
+    shards = plan_shards(photos, config)
     paths = [parts / f"part-{shard.number:06d}.npz" for shard in shards]
-    _make_missing(shards, paths, functools.partial(_make_shard, source=source, config=config), workers, backend, scheduler)
+    _make_missing(shards, paths, functools.partial(make_shard, source=source, config=config), workers, backend, scheduler)
 
-    rejected = [
-        (str(name), str(reason)) for part in writer.read_parts(paths, ["rejected"]) for name, reason in part["rejected"]
-    ]
+    rejected = [(str(name), str(reason)) for part in read_shards(paths, ["rejected"]) for name, reason in part["rejected"]]
     rejected_path = _rejected_path(output)
     _write_rejected(rejected_path, rejected)
-    if len(rejected) == len(photos):
+    if not any(len(part["split"]) for part in read_shards(paths, ["split"])):
         reason = f"; the first, {rejected[0][0]}: {rejected[0][1]}" if rejected else ""
         raise OccfaceError(f"none of {len(photos)} photographs could be used{reason}; all reasons are in {rejected_path}")
     root = {"licence": source.licence, "source": source.name, "configuration": configuration}
-    hash_, counts = writer.assemble(output, paths, config.masks, root)
+    hash_, counts = assemble(output, paths, root)
     shutil.rmtree(parts)
     return MadeDataset(output, hash_, counts, rejected, rejected_path)
+
+
+def _known_faces(data: DatasetFile) -> Iterator[KnownFace]:
+    """Yield the faces of a data set with their boxes and landmarks, in pixels of their photographs, each once."""
+    for split in data.splits:
+        columns = data.columns(split)
+        for row, (path, labels) in enumerate(zip(columns["path"], columns["labels"], strict=True)):
+            if not files.parse_json_object(labels).keys() & {"turns", "mirrored"}:
+                face = data.record(split, row, ["box", "landmarks", "transform"])
+                x0, y0, x1, y1 = face["box"].tolist()
+                yield KnownFace(path, (x0, y0, x1, y1), align.apply(align.inverse(face["transform"]), face["landmarks"]))
 
 
 def _made_before(output: Path, configuration: dict[str, Any], resume: bool) -> MadeDataset:

@@ -1,69 +1,181 @@
-"""One photograph to one record: align the face, occlude it, make the LR faces, find the LR landmarks."""
+"""One photograph to the records of its faces: align, occlude, make the LR faces, find the LR landmarks."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from occface import faces, seeding
+from occface import faces, files, occlusion, seeding
 from occface.dataset.config import DatasetConfig
-from occface.dataset.schema import LR_SIZE
+from occface.dataset.schema import LR_SIZE, UNKNOWN_CLASS
+from occface.errors import BadImageError
+from occface.faces import AlignedFace, Landmarker, align
+from occface.faces.turning import Turning
+from occface.images import encode_png
 from occface.occlusion.degrade import downsample, occlude
-from occface.occlusion.masks import draw_mask
-from occface.sources.base import Photo, Source
+from occface.sources.base import Photo, Photograph, Source
 
-__all__ = ["make_record", "occluded_lr"]
+__all__ = ["Degradation", "Place", "make_records"]
 
 
-def occluded_lr(hr: np.ndarray, mask: np.ndarray, kind: str, split: str, index: int, config: DatasetConfig) -> np.ndarray:
-    """Return the LR face of an occluded HR face, uint8 (16, 16, 3), made after occluding (paper, section IV-A).
+@dataclass(frozen=True)
+class Place:
+    """Where a face stands in a data set; all that is random about the face hangs on it.
+
+    Attributes
+    ----------
+    split : str
+        The split.
+    index : int
+        The photograph's number in its split, rejected ones counted.
+    face : int
+        The face's number in its photograph.
+    """
+
+    split: str
+    index: int
+    face: int = 0
+
+    def rng(self, seed: int, stream: str) -> np.random.Generator:
+        """Return the random generator of one stream, for example ``"mask/square"``."""
+        return seeding.rng(seed, self.split, self.index, stream, *([self.face] if self.face else []))
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """How a face and a mask become the LR face (paper, section IV-A): the fill, the LR kernel, the seed of a noise fill."""
+
+    fill: str
+    lr_kernel: str
+    seed: int
+
+    @classmethod
+    def of(cls, configuration: Mapping[str, Any]) -> Degradation:
+        """Return that of a data set's recorded configuration."""
+        return cls(configuration["fill"], configuration["lr_kernel"], configuration["seed"])
+
+    def occluded_hr(self, hr: np.ndarray, mask: np.ndarray, kind: str, place: Place) -> np.ndarray:
+        """Return an HR face, uint8 (128, 128, 3), with what is under a mask of some type replaced by the fill."""
+        return occlude(hr, mask, self.fill, place.rng(self.seed, f"fill/{kind}"))
+
+    def occluded_lr(self, hr: np.ndarray, mask: np.ndarray, kind: str, place: Place) -> np.ndarray:
+        """Return the LR face of an occluded HR face, uint8 (16, 16, 3), made after occluding."""
+        return downsample(self.occluded_hr(hr, mask, kind, place), LR_SIZE, self.lr_kernel)
+
+
+def make_records(
+    source: Source, photo: Photo, place: Place, config: DatasetConfig
+) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
+    """Return the records of a photograph's faces, and the faces that could not be used.
 
     Parameters
     ----------
-    hr, mask : ndarray
-        The aligned face, uint8 (128, 128, 3), and its mask, uint8 (128, 128), 1 where occluded.
-    kind : str
-        The mask type.
-    split, index : str, int
-        The place of the photograph in the data set, which all randomness hangs on (here, that of a noise fill).
+    source, photo
+        The photograph.
+    place : Place
+        That of its first face.
     config : DatasetConfig
-        Fill, LR kernel and seed.
-    """
-    occluded = occlude(hr, mask, config.fill, seeding.rng(config.seed, split, index, f"fill/{kind}"))
-    return downsample(occluded, LR_SIZE, config.lr_kernel)
+        How the records are made.
 
-
-def make_record(source: Source, photo: Photo, split: str, index: int, config: DatasetConfig) -> dict[str, Any]:
-    """Return every field of one face's record, by its path in the schema.
+    Returns
+    -------
+    records : list of dict
+        For each face every field by its path in the schema.
+    rejected : list of (str, str)
+        Id and reason of each face that could not be used, of several.
 
     Raises
     ------
     BadImageError
-        If the photograph cannot be used; the message is the reason.
+        If none of its faces can be used; the message is the reason.
     """
     photograph = source.read(photo)
-    detector = faces.DETECTORS.get(config.detector)()
+    detectors = [faces.DETECTORS.get(name)() for name in config.detectors]
     landmarker = faces.LANDMARKERS.get(config.landmarker)()
-    face = faces.align_face(photograph.image, detector, landmarker)
-    record: dict[str, Any] = {
-        "hr": face.hr,
-        "lr_clean": downsample(face.hr, LR_SIZE, config.lr_kernel),
-        "landmarks": face.landmarks,
-        "index": index,
-        "box": face.box,
-        "transform": face.transform,
-        "id": photo.id,
-        "identity": photo.identity,
-        "expression": photo.expression,
-        "pose": photo.pose,
+    found = faces.find_faces(photograph.image, detectors, config.faces, photograph.boxes, photograph.landmarks)
+    records: list[dict[str, Any]] = []
+    rejected: list[tuple[str, str]] = []
+    for number, detection in enumerate(found):
+        id_ = photo.id if number == 0 else f"{photo.id}#{number + 1}"
+        try:
+            face = faces.align_found(photograph.image, detection, landmarker)
+            records.append(
+                _labels(photo, photograph, id_, face)
+                | _face(source, photo, photograph, face)
+                | _occluded(photo, face, landmarker, replace(place, face=number), config)
+            )
+        except BadImageError as error:
+            if len(found) == 1:
+                raise
+            rejected.append((id_, str(error)))
+    if config.keep_uncropped:
+        kept = photograph.file if photograph.file is not None else encode_png(photograph.image)
+        for record in records:
+            record["uncropped"] = kept
+    return records, rejected
+
+
+def _labels(photo: Photo, photograph: Photograph, id_: str, face: AlignedFace) -> dict[str, str]:
+    """Return the text columns: what the source says, what was measured in its place, and who found the face."""
+    measured = dict(photograph.measured)
+    own = {name: measured.pop(name, getattr(photo, name)) for name in ("identity", "expression", "pose")}
+    turned = {name: value for name in ("turns", "mirrored") if (value := getattr(photo, name))}
+    further = {**files.parse_json_object(photo.labels), **turned, **measured}
+    return {
+        "id": id_,
+        **own,
+        "labels": files.canonical_json(further) if further else "",
         "path": photo.path,
         "sha256": photograph.sha256,
+        "detector": face.detector,
+        "landmarker": face.landmarker,
+    }
+
+
+def _face(source: Source, photo: Photo, photograph: Photograph, face: AlignedFace) -> dict[str, Any]:
+    """Return what belongs to the aligned face, turned as the photo says."""
+    turning = Turning(photo.turns, photo.mirrored)
+    record: dict[str, Any] = {
+        "hr": turning.picture(face.hr),
+        "landmarks": turning.landmarks(face.landmarks),
+        "box": face.box,
+        "transform": turning.transform(face.transform),
+    }
+    if source.classes:
+        parsing = photograph.parsing
+        size = len(face.hr)
+        record["parsing"] = turning.picture(
+            np.full((size, size), UNKNOWN_CLASS, np.uint8)
+            if parsing is None
+            else align.warp_labels(parsing, face.transform, size)
+        )
+    if source.annotated:
+        points = photograph.points
+        record["annotation"] = (
+            np.full((source.annotated, 2), np.nan, np.float32) if points is None else align.apply(record["transform"], points)
+        )
+    return record
+
+
+def _occluded(photo: Photo, face: AlignedFace, landmarker: Landmarker, place: Place, config: DatasetConfig) -> dict[str, Any]:
+    """Return the mask, the LR face and its landmarks for each mask type, and the LR face without any."""
+    turning = Turning(photo.turns, photo.mirrored)
+    hr, landmarks = turning.picture(face.hr), turning.landmarks(face.landmarks)
+    degradation = Degradation(config.fill, config.lr_kernel, config.seed)
+    record: dict[str, Any] = {
+        "index": place.index,
+        "face": place.face,
+        "lr_clean": downsample(hr, LR_SIZE, config.lr_kernel),
     }
     for kind in config.masks:
-        mask = draw_mask(kind, seeding.rng(config.seed, split, index, f"mask/{kind}"), face.hr.shape[0])
-        lr = occluded_lr(face.hr, mask, kind, split, index, config)
+        rng = place.rng(config.seed, f"mask/{kind}")
+        mask = occlusion.draw_mask(kind, rng, len(hr), landmarks=landmarks, folder=config.mask_folder)
+        lr = degradation.occluded_lr(hr, mask, kind, place)
         record[f"occluded/{kind}/mask"] = mask
         record[f"occluded/{kind}/lr"] = lr
-        record[f"occluded/{kind}/landmarks_lr"] = landmarker.on_lr(lr)
+        # Landmark detectors know upright faces only.
+        record[f"occluded/{kind}/landmarks_lr"] = turning.landmarks(landmarker.on_lr(turning.undone(lr)))
     return record

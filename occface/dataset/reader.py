@@ -1,5 +1,8 @@
 """Reading data sets: records and columns through `DatasetFile`, training pairs through `FacePairs`.
 
+Fields that lie contiguously in the file, as all do that are made here, are read through a memory map: a record then costs
+what copying it costs. Others (in a file that was repacked by another program) are read through HDF5.
+
 An HDF5 handle must not cross into another process. `DatasetFile` therefore opens its file at the first read in each
 process, and neither pickles nor forks its handle, so it serves any number of DataLoader workers however these start.
 """
@@ -10,17 +13,19 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
-import pandas as pd
-import torch
 
-from occface.dataset.schema import ATTRIBUTES, COLUMNS, SCHEMA_VERSION, SPLITS, mask_types
+from occface.dataset.schema import ATTRIBUTES, COLUMNS, SCHEMA_VERSION, SPLITS, UNCROPPED, mask_types
 from occface.errors import UsageError
-from occface.images import to_float
+from occface.images import decode_image, to_float
 from occface.registry import did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
 
 __all__ = ["DatasetFile", "FacePairs", "collate"]
 
@@ -43,7 +48,7 @@ class DatasetFile:
         self.path = Path(path)
         self._file: h5py.File | None = None
         self._owner = -1
-        self._handles: dict[str, h5py.Dataset] = {}
+        self._fields: dict[str, np.ndarray | h5py.Dataset] = {}
         if not self.path.is_file():
             raise UsageError(f"expected a data set at {self.path}, but there is none; make one by `occface make-dataset`")
         if not h5py.is_hdf5(self.path):
@@ -71,19 +76,19 @@ class DatasetFile:
         """The open file of this process."""
         if self._file is None or self._owner != os.getpid():
             # A handle inherited over fork is the parent's: it is dropped, and nothing is read through it.
-            self._handles = {}
+            self._fields = {}
             self._file = h5py.File(self.path, "r")
             self._owner = os.getpid()
         return self._file
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_file": None, "_owner": -1, "_handles": {}}
+        return {**self.__dict__, "_file": None, "_owner": -1, "_fields": {}}
 
     def close(self) -> None:
         """Close the file; the next read opens it again."""
         if self._file is not None and self._owner == os.getpid():
             self._file.close()
-        self._file, self._handles = None, {}
+        self._file, self._fields = None, {}
 
     @property
     def configuration(self) -> dict[str, Any]:
@@ -116,29 +121,47 @@ class DatasetFile:
         """Return the mask types of a split, sorted."""
         return mask_types(self.file[split])
 
+    def field(self, split: str, name: str) -> np.ndarray | h5py.Dataset:
+        """Return a field of a split to read from, faces first: mapped into memory where it lies contiguously in the file."""
+        file = self.file  # first, since it drops fields that belong to another process
+        key = f"{split}/{name}"
+        if key not in self._fields:
+            data = file[key]
+            offset = data.id.get_offset()
+            plain = data.dtype.kind in "uif" and data.chunks is None and offset is not None
+            self._fields[key] = np.memmap(self.path, data.dtype, "r", offset, data.shape) if plain else data
+        return self._fields[key]
+
     def record(self, split: str, index: int, names: Sequence[str]) -> dict[str, np.ndarray]:
         """Return the named fields of one face, for example ``["hr", "occluded/square/mask"]``."""
-        file = self.file  # first, since it drops handles that belong to another process
-        record = {}
-        for name in names:
-            key = f"{split}/{name}"
-            if key not in self._handles:
-                self._handles[key] = file[key]
-            record[name] = self._handles[key][index]
-        return record
+        return {name: np.array(self.field(split, name)[index]) for name in names}
 
     def stack(self, split: str, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Return a field of a run of faces, as one array."""
-        return np.asarray(self.file[f"{split}/{name}"][start:stop])
+        return np.array(self.field(split, name)[start:stop])
+
+    def photograph(self, split: str, index: int) -> np.ndarray:
+        """Return the photograph that a face comes from, (height, width, 3) uint8, of a data set that keeps them.
+
+        Raises
+        ------
+        UsageError
+            If the data set was made without its photographs.
+        """
+        if UNCROPPED not in self.file[split]:
+            raise UsageError(f"{self.path} holds no photographs; make it with --keep-uncropped to have them")
+        return decode_image(self.record(split, index, [UNCROPPED])[UNCROPPED].tobytes())
 
     def columns(self, split: str) -> pd.DataFrame:
         """Return the text columns of a split, a row per face."""
+        import pandas as pd
+
         group = self.file[split]
         return pd.DataFrame({name: group[name].asstr()[:] for name in COLUMNS})
 
 
-class FacePairs(torch.utils.data.Dataset[dict[str, np.ndarray]]):
-    """Occluded LR / non-occluded HR pairs of a split: a torch data set, safe in workers of every start method.
+class FacePairs:
+    """Occluded LR / non-occluded HR pairs of a split: for a torch DataLoader, safe in workers of every start method.
 
     Each face counts once per mask type: pair *k* is face ``k // types`` with mask type ``k % types``.
 
@@ -174,13 +197,56 @@ class FacePairs(torch.utils.data.Dataset[dict[str, np.ndarray]]):
         if not 0 <= number < len(self):
             raise IndexError(f"pair {number} of {len(self)}")
         face, kind = divmod(number, len(self.masks))
-        below = f"occluded/{self.masks[kind]}/"
-        names = ("hr", "lr_clean", "landmarks", below + "mask", below + "lr", below + "landmarks_lr")
-        return {name.removeprefix(below): value for name, value in self.data.record(self.split, face, names).items()}
+        names = _pair_fields(self.masks[kind])
+        record = self.data.record(self.split, face, list(names.values()))
+        return {name: record[field] for name, field in names.items()}
+
+    def read(self, numbers: Sequence[int] | np.ndarray, into: dict[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
+        """Return the fields of several pairs, each as one array, pairs first; one call costs far less than one by one.
+
+        Parameters
+        ----------
+        numbers : sequence of int
+            The pairs.
+        into : dict of ndarray, optional
+            Where to put them.
+
+        Raises
+        ------
+        IndexError
+            If there is no such pair.
+        """
+        chosen = np.asarray(numbers)
+        if chosen.size and not 0 <= chosen.min() <= chosen.max() < len(self):
+            raise IndexError(f"pairs {chosen.min()} to {chosen.max()} of {len(self)}")
+        faces, kinds = np.divmod(chosen, len(self.masks))
+        stacked = into if into is not None else {}
+        for name in _pair_fields(self.masks[0]):
+            sources = [self.data.field(self.split, _pair_fields(mask)[name]) for mask in self.masks]
+            if name not in stacked:
+                stacked[name] = np.empty((len(chosen), *sources[0].shape[1:]), sources[0].dtype)
+            if not all(isinstance(source, np.ndarray) for source in sources):
+                for place, (face, kind) in enumerate(zip(faces.tolist(), kinds.tolist(), strict=True)):
+                    stacked[name][place] = sources[kind][face]
+            elif all(source is sources[0] for source in sources):
+                np.take(sources[0], faces, axis=0, out=stacked[name], mode="clip")  # in range; another mode copies twice
+            else:
+                for kind, source in enumerate(sources):
+                    stacked[name][kinds == kind] = source[faces[kinds == kind]]
+        return stacked
+
+
+def _pair_fields(mask: str) -> dict[str, str]:
+    """Return a pair's fields of a mask type: their names in the pair, and their paths below the split."""
+    below = f"occluded/{mask}/"
+    own = {name: below + name for name in ("mask", "lr", "landmarks_lr")}
+    return {"hr": "hr", "lr_clean": "lr_clean", "landmarks": "landmarks", **own}
 
 
 def collate(pairs: list[dict[str, np.ndarray]]) -> dict[str, torch.Tensor]:
     """Return pairs of `FacePairs` as one batch of float32 tensors, images in [-1, 1], masks (B, 1, 128, 128)."""
+    import torch
+
     stacked = {name: np.stack([pair[name] for pair in pairs]) for name in pairs[0]}
     images = {name: to_float(stacked[name]) for name in ("hr", "lr", "lr_clean")}
     points = {name: torch.from_numpy(stacked[name]) for name in ("landmarks", "landmarks_lr")}

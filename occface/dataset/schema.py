@@ -7,9 +7,11 @@ of the group. Everything is contiguous and uncompressed, so a random record cost
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import h5py
 import numpy as np
 
 from occface import files
@@ -23,9 +25,11 @@ __all__ = [
     "LR_SIZE",
     "SCHEMA_VERSION",
     "SPLITS",
+    "UNCROPPED",
+    "UNKNOWN_CLASS",
     "Field",
+    "Form",
     "content_hash",
-    "fields",
     "mask_types",
 ]
 
@@ -34,9 +38,14 @@ HR_SIZE = 128
 LR_SIZE = 16
 LANDMARKS = 68
 
-#: Per-face columns of text, stored as variable-length UTF-8.
-COLUMNS = ("id", "identity", "expression", "pose", "path", "sha256")
+#: Per-face columns of text, stored as variable-length UTF-8. ``labels`` is one JSON object of whatever else is known.
+COLUMNS = ("id", "identity", "expression", "pose", "labels", "path", "sha256", "detector", "landmarker")
 
+#: The class of parsing maps where the source has no map of the photograph.
+UNKNOWN_CLASS = 255
+
+#: The photographs themselves, as files, where they were asked for: variable-length bytes.
+UNCROPPED = "uncropped"
 
 #: Root attributes that every file has.
 ATTRIBUTES = ("schema_version", "configuration", "content_hash", "source", "licence")
@@ -51,26 +60,61 @@ class Field:
     dtype: str
     low: float | None = None
     high: float | None = None
+    may_be_nan: bool = False
 
 
-def fields(masks: tuple[str, ...]) -> tuple[Field, ...]:
-    """Return the numeric data sets of a group for the given mask types."""
-    face = (
-        Field("hr", (HR_SIZE, HR_SIZE, 3), "uint8"),
-        Field("lr_clean", (LR_SIZE, LR_SIZE, 3), "uint8"),
-        Field("landmarks", (LANDMARKS, 2), "float32", -HR_SIZE, 2 * HR_SIZE),
-        Field("index", (), "int64", 0, 2**62),  # the photograph's number in its split, which all randomness hangs on
-        Field("box", (4,), "float32"),
-        Field("transform", (2, 3), "float64"),
-    )
-    occluded = []
-    for mask in masks:
-        occluded += [
-            Field(f"occluded/{mask}/mask", (HR_SIZE, HR_SIZE), "uint8", 0, 1),
-            Field(f"occluded/{mask}/lr", (LR_SIZE, LR_SIZE, 3), "uint8"),
-            Field(f"occluded/{mask}/landmarks_lr", (LANDMARKS, 2), "float32", -HR_SIZE, 2 * HR_SIZE),
+@dataclass(frozen=True)
+class Form:
+    """What the records of a data set hold beyond what all have.
+
+    Attributes
+    ----------
+    masks : tuple of str
+        The mask types.
+    classes : tuple of str
+        The names of the classes of the parsing maps; empty where there are none.
+    annotated : int
+        How many points the source's own annotation has; 0 where it has none.
+    uncropped : bool
+        Whether the photographs themselves are there.
+    """
+
+    masks: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+    annotated: int = 0
+    uncropped: bool = False
+
+    @classmethod
+    def of(cls, configuration: Mapping[str, Any]) -> Form:
+        """Return that of a data set's recorded configuration."""
+        own = configuration["source"]
+        return cls(
+            tuple(configuration["masks"]), tuple(own["classes"]), int(own["annotated"]), bool(configuration["keep_uncropped"])
+        )
+
+    def fields(self) -> tuple[Field, ...]:
+        """Return the numeric data sets of a group."""
+        face = [
+            Field("hr", (HR_SIZE, HR_SIZE, 3), "uint8"),
+            Field("lr_clean", (LR_SIZE, LR_SIZE, 3), "uint8"),
+            Field("landmarks", (LANDMARKS, 2), "float32", -HR_SIZE, 2 * HR_SIZE),
+            # The photograph's number in its split and the face's in the photograph, which all randomness hangs on.
+            Field("index", (), "int64", 0, 2**62),
+            Field("face", (), "int64", 0, 2**31),
+            Field("box", (4,), "float32"),
+            Field("transform", (2, 3), "float64"),
         ]
-    return face + tuple(occluded)
+        if self.classes:
+            face.append(Field("parsing", (HR_SIZE, HR_SIZE), "uint8"))
+        if self.annotated:
+            face.append(Field("annotation", (self.annotated, 2), "float32", may_be_nan=True))
+        for mask in self.masks:
+            face += [
+                Field(f"occluded/{mask}/mask", (HR_SIZE, HR_SIZE), "uint8", 0, 1),
+                Field(f"occluded/{mask}/lr", (LR_SIZE, LR_SIZE, 3), "uint8"),
+                Field(f"occluded/{mask}/landmarks_lr", (LANDMARKS, 2), "float32", -HR_SIZE, 2 * HR_SIZE),
+            ]
+        return tuple(face)
 
 
 def mask_types(group: Any) -> tuple[str, ...]:
@@ -88,8 +132,12 @@ def content_hash(file: Any, configuration: dict[str, Any], block: int = 512) -> 
     file.visit(lambda name: found.append(name) if hasattr(file[name], "dtype") else None)
     for name in sorted(found):
         data = file[name]
-        text = data.dtype.kind == "O"
+        text = h5py.check_string_dtype(data.dtype) is not None
         digest.update(f"{name}|{'str' if text else data.dtype.str}|{data.shape}".encode())
+        if not text and h5py.check_vlen_dtype(data.dtype) is not None:
+            for number in range(len(data)):  # one by one: these are whole photographs
+                digest.update(len(data[number]).to_bytes(8, "little") + data[number].tobytes())
+            continue
         for start in range(0, len(data), block):
             values = data[start : start + block]
             digest.update(b"\0".join(values.tolist()) + b"\0" if text else np.ascontiguousarray(values).tobytes())

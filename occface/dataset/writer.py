@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from occface import files
-from occface.dataset.schema import COLUMNS, SCHEMA_VERSION, SPLITS, content_hash, fields
+from occface import files, progress
+from occface.dataset.schema import COLUMNS, SCHEMA_VERSION, SPLITS, UNCROPPED, Form, content_hash
+from occface.dataset.shards import read_shards
 from occface.errors import OccfaceError
 from occface.versions import software_versions
 
-__all__ = ["assemble", "read_parts"]
-
-
-def read_parts(paths: Sequence[Path], names: Sequence[str]) -> Iterator[dict[str, np.ndarray]]:
-    """Yield the named arrays of each shard in turn."""
-    for path in paths:
-        try:
-            with np.load(path, allow_pickle=False) as part:
-                held = {name.replace("|", "/") for name in part.files}
-                yield {name: part[name.replace("/", "|")] for name in names if name in held}
-        except (OSError, ValueError, EOFError) as error:
-            raise OccfaceError(f"the shard {path} is damaged ({error}): remove it and run again with --resume") from error
+__all__ = ["assemble"]
 
 
 def _check_space(folder: Path, needed: int) -> None:
@@ -38,27 +28,29 @@ def _check_space(folder: Path, needed: int) -> None:
         )
 
 
-def assemble(output: Path, parts: Sequence[Path], masks: tuple[str, ...], root: dict[str, Any]) -> tuple[str, dict[str, int]]:
+def assemble(output: Path, shards: Sequence[Path], root: dict[str, Any]) -> tuple[str, dict[str, int]]:
     """Write the shards as one HDF5 file; return its content hash and the number of faces per split.
 
     Parameters
     ----------
     output : Path
         The file to make, atomically.
-    parts : sequence of Path
-        The shards, in the order of their photographs.
-    masks : tuple of str
-        The mask types.
+    shards : sequence of Path
+        The shards' files, in the order of their photographs.
     root : dict
         ``configuration`` (plain values), ``source`` and ``licence`` (text) for the root attributes.
     """
+    configuration = root["configuration"]
+    form = Form.of(configuration)
     counts = dict.fromkeys(SPLITS, 0)
-    for part in read_parts(parts, ["split"]):
+    needed = 0
+    for part in read_shards(shards, ["split", "uncropped_sizes"]):
         for split, count in zip(*np.unique(part["split"], return_counts=True), strict=True):
             counts[str(split)] += int(count)
-    numeric = fields(masks)
-    per_face = sum(int(np.prod(field.shape)) * np.dtype(field.dtype).itemsize for field in numeric)
-    _check_space(output.parent, sum(counts.values()) * (per_face + 1024))
+        needed += int(part.get("uncropped_sizes", np.zeros(1)).sum())
+    numeric = form.fields()
+    needed += sum(counts.values()) * (1024 + sum(int(np.prod(f.shape)) * np.dtype(f.dtype).itemsize for f in numeric))
+    _check_space(output.parent, needed)
     with files.atomic_path(output) as temporary, h5py.File(temporary, "w") as file:
         for split, count in counts.items():
             if count:
@@ -67,29 +59,41 @@ def assemble(output: Path, parts: Sequence[Path], masks: tuple[str, ...], root: 
                     group.create_dataset(field.path, (count, *field.shape), field.dtype)
                 for name in COLUMNS:
                     group.create_dataset(name, (count,), h5py.string_dtype())
-        _fill(file, parts, [*(field.path for field in numeric), *COLUMNS])
-        hash_ = content_hash(file, root["configuration"])
+                if form.uncropped:
+                    group.create_dataset(UNCROPPED, (count,), h5py.vlen_dtype(np.uint8))
+        _fill(file, shards, [*(field.path for field in numeric), *COLUMNS], form.uncropped)
+        hash_ = content_hash(file, configuration)
         file.attrs["schema_version"] = SCHEMA_VERSION
         file.attrs["mask_convention"] = "1 = occluded"
-        file.attrs["seed"] = root["configuration"]["seed"]
+        file.attrs["seed"] = configuration["seed"]
         file.attrs["source"] = root["source"]
         file.attrs["licence"] = root["licence"]
-        file.attrs["detector"] = root["configuration"]["detector"]
-        file.attrs["landmarker"] = root["configuration"]["landmarker"]
-        file.attrs["configuration"] = files.canonical_json(root["configuration"])
+        file.attrs["detector"] = "+".join(configuration["detectors"])
+        file.attrs["landmarker"] = configuration["landmarker"]
+        if form.classes:
+            file.attrs["parsing_classes"] = list(form.classes)
+        file.attrs["configuration"] = files.canonical_json(configuration)
         file.attrs["versions"] = files.canonical_json(software_versions())
         file.attrs["content_hash"] = hash_
     return hash_, {split: count for split, count in counts.items() if count}
 
 
-def _fill(file: h5py.File, parts: Sequence[Path], names: Sequence[str]) -> None:
+def _fill(file: h5py.File, shards: Sequence[Path], names: Sequence[str], uncropped: bool) -> None:
     """Copy the shards' records into their groups, in order."""
     position = dict.fromkeys(file, 0)
-    for part in read_parts(parts, [*names, "split"]):
-        for split in np.unique(part["split"]).tolist():
-            chosen = part["split"] == split
-            start = position[split]
-            position[split] = start + int(chosen.sum())
-            for name in names:
-                values = part[name][chosen]
-                file[split][name][start : position[split]] = values.astype(object) if values.dtype.kind == "U" else values
+    extra = ["split", *([UNCROPPED, "uncropped_sizes"] if uncropped else [])]
+    with progress.bar(len(shards), "joining", "shard") as bar:
+        for part in read_shards(shards, [*names, *extra]):
+            for split in np.unique(part["split"]).tolist():
+                chosen = part["split"] == split
+                start = position[split]
+                position[split] = start + int(chosen.sum())
+                for name in names:
+                    values = part[name][chosen]
+                    text = values.dtype.kind == "U"
+                    file[split][name][start : position[split]] = values.astype(object) if text else values
+                if uncropped:
+                    kept = np.split(part[UNCROPPED], np.cumsum(part["uncropped_sizes"])[:-1])
+                    for place, number in enumerate(np.flatnonzero(chosen).tolist()):
+                        file[split][UNCROPPED][start + place] = kept[number]
+            bar.update()

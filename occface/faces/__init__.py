@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from occface.errors import BadImageError
+from occface.errors import BadImageError, UsageError
 from occface.faces import align
-from occface.faces.detect import Detection, Detector, largest
+from occface.faces.detect import CHOICES, Detection, Detector, chosen
+from occface.faces.given import given_faces
 from occface.faces.landmarks import Landmarker
-from occface.registry import Registry
+from occface.registry import Registry, did_you_mean
 
-__all__ = ["DETECTORS", "LANDMARKERS", "AlignedFace", "Detection", "Detector", "Landmarker", "align_face", "align_found"]
+__all__ = [
+    "CHOICES",
+    "DETECTORS",
+    "LANDMARKERS",
+    "AlignedFace",
+    "Detection",
+    "Detector",
+    "Landmarker",
+    "align_found",
+    "find_faces",
+]
 
 DETECTORS: Registry[type[Detector]] = Registry(
-    "detector", group="occface.detectors", builtin={"dlib": "occface.faces.detect:DlibDetector"}
+    "detector",
+    group="occface.detectors",
+    builtin={
+        "given": "occface.faces.given:GivenDetector",
+        "dlib": "occface.faces.detect:DlibDetector",
+        "dlib-cnn": "occface.faces.cnn:DlibCnnDetector",
+        "mtcnn": "occface.faces.mtcnn:MtcnnDetector",
+    },
 )
 LANDMARKERS: Registry[type[Landmarker]] = Registry(
-    "landmark detector", group="occface.landmarkers", builtin={"dlib": "occface.faces.landmarks:DlibLandmarks"}
+    "landmark detector",
+    group="occface.landmarkers",
+    builtin={"dlib": "occface.faces.landmarks:DlibLandmarks", "fan": "occface.faces.fan:FanLandmarks"},
 )
 
 #: The shortest side of a photograph in which a face is looked for: dlib's detector sees faces from 40 px on, upsampled.
@@ -39,50 +60,90 @@ class AlignedFace:
     landmarks : numpy.ndarray
         (68, 2) float32, in pixels of the crop, pixel centres at integers.
     box : numpy.ndarray
-        (4,) float32, the detector's box (x0, y0, x1, y1) in pixels of the photograph.
+        (4,) float32, the box (x0, y0, x1, y1) in pixels of the photograph.
     transform : numpy.ndarray
         (2, 3) float64, from pixels of the photograph to pixels of the crop.
+    detector, landmarker : str
+        What found the face and its landmarks; ``"given"`` where these came with the photograph.
     """
 
     hr: np.ndarray
     landmarks: np.ndarray
     box: np.ndarray
     transform: np.ndarray
+    detector: str
+    landmarker: str
 
 
-def align_face(image: np.ndarray, detector: Detector, landmarker: Landmarker, size: int = align.CROP_SIZE) -> AlignedFace:
-    """Find the largest face of a photograph and bring it upright into the crop.
+def find_faces(
+    image: np.ndarray,
+    detectors: Sequence[Detector],
+    choose: str = "largest",
+    boxes: np.ndarray | None = None,
+    landmarks: np.ndarray | None = None,
+) -> list[Detection]:
+    """Find the faces of a photograph with the first of several detectors that finds any.
 
     Parameters
     ----------
     image : numpy.ndarray
         (height, width, 3) uint8 RGB.
-    detector, landmarker
-        For example ``DETECTORS.get("dlib")()`` and ``LANDMARKERS.get("dlib")()``.
-    size : int
-        Side of the crop in pixels.
+    detectors : sequence of Detector
+        In the order in which they are tried, for example ``[DETECTORS.get("dlib")()]``.
+    choose : str
+        One of `CHOICES`: the ``"largest"`` face, the most ``"central"`` one, or ``"all"``.
+    boxes : numpy.ndarray, optional
+        (n, 4), boxes that came with the photograph: what the detector ``given`` finds.
+    landmarks : numpy.ndarray, optional
+        (n, 68, 2), landmarks that came with it; a row for each of `boxes` where these are given too.
 
     Returns
     -------
-    AlignedFace
+    list of Detection
+        One face; with ``"all"``, one or more, largest first.
 
     Raises
     ------
     BadImageError
-        If there is no face, or more than 40 % of the crop would lie outside the photograph.
+        If no detector finds a face, or what was given is none.
+    UsageError
+        If `choose` is unknown, or the numbers of boxes and landmarks differ.
     """
+    if choose not in CHOICES:
+        raise UsageError(f"unknown choice of faces '{choose}': {did_you_mean(choose, CHOICES)}")
     height, width = image.shape[:2]
     if min(height, width) < MIN_SIDE:
         raise BadImageError(f"{width}x{height} is too small to hold a face (at least {MIN_SIDE}x{MIN_SIDE} px)")
-    found = detector.detect(image)
-    if not found:
-        raise BadImageError(f"no face found by {detector.name} ({detector.tried(image)})")
-    return align_found(image, largest(found), landmarker, size)
+    known = given_faces(boxes, landmarks)
+    tried = []
+    for detector in detectors:
+        found = detector.detect(image, thorough=choose != "largest", known=known)
+        if found:
+            return chosen(found, choose, image)
+        tried.append(f"{detector.name} ({detector.tried(image)})")
+    raise BadImageError(f"no face found by {', '.join(tried)}")
 
 
-def align_found(image: np.ndarray, face: Detection, landmarker: Landmarker, size: int = align.CROP_SIZE) -> AlignedFace:
-    """Bring a face that was found already upright into the crop; see `align_face`."""
-    points = landmarker(image, face.box)
+def align_found(image: np.ndarray, found: Detection, landmarker: Landmarker, size: int = align.CROP_SIZE) -> AlignedFace:
+    """Bring a face that was found upright into the crop.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        (height, width, 3) uint8 RGB.
+    found : Detection
+        One of what `find_faces` returns. If it carries landmarks, these are taken.
+    landmarker : Landmarker
+        Finds the landmarks otherwise, for example ``LANDMARKERS.get("dlib")()``.
+    size : int
+        Side of the crop in pixels.
+
+    Raises
+    ------
+    BadImageError
+        If the box holds no face that can be used, or more than 40 % of the crop would lie outside the photograph.
+    """
+    points = landmarker(image, found.box) if found.landmarks is None else found.landmarks
     transform = align.crop_transform(points, size)
     outside = align.outside(transform, image, size)
     if outside > MAX_OUTSIDE:
@@ -93,6 +154,8 @@ def align_found(image: np.ndarray, face: Detection, landmarker: Landmarker, size
     return AlignedFace(
         hr=align.warp(image, transform, size),
         landmarks=align.apply(transform, points),
-        box=np.array(face.box, dtype=np.float32),
+        box=np.array(found.box, dtype=np.float32),
         transform=transform,
+        detector=found.detector,
+        landmarker=landmarker.name if found.landmarks is None else "given",
     )

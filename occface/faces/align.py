@@ -7,7 +7,7 @@ import numpy as np
 
 from occface.errors import BadImageError
 
-__all__ = ["CROP_BOX", "CROP_SIZE", "TEMPLATE", "apply", "crop_transform", "outside", "warp"]
+__all__ = ["CROP_BOX", "CROP_SIZE", "TEMPLATE", "apply", "box_of_points", "crop_transform", "inverse", "outside", "warp", "warp_labels"]
 
 #: Side of the crop in pixels: the size of HR faces.
 CROP_SIZE = 128
@@ -58,6 +58,8 @@ def crop_transform(landmarks: np.ndarray, size: int = CROP_SIZE) -> np.ndarray:
         If the points coincide.
     """
     factor = size / CROP_SIZE
+    if not np.isfinite(landmarks).all():
+        raise BadImageError("the landmarks hold a number that is not finite: this is no face")
     z = five_points(landmarks) @ (1, 1j)
     w = ((TEMPLATE + 0.5) * factor - 0.5) @ (1, 1j)
     spread = z - z.mean()
@@ -69,9 +71,44 @@ def crop_transform(landmarks: np.ndarray, size: int = CROP_SIZE) -> np.ndarray:
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
 
 
+def box_of_points(points: np.ndarray) -> tuple[float, float, float, float]:
+    """Return the box that dlib's detector would draw round a face, from points on its contour, brows, eyes, nose and mouth.
+
+    What spans the points from ear to ear and from the brows to the chin is nearly the detector's box: that is a square, by
+    6 % larger than the mean of their width and height, and by 10 % of their height further up. Both are medians over 501
+    faces (CelebA-HQ, London Set, LFW) marked by dlib; the detector's boxes scatter about them by 9 % in size and by 7 % of
+    their side in place.
+
+    Parameters
+    ----------
+    points : numpy.ndarray
+        (k, 2), in any order: the 68 landmarks, or Helen's 194.
+
+    Returns
+    -------
+    tuple of float
+        (x0, y0, x1, y1), pixel centres at integers.
+
+    Examples
+    --------
+    >>> [round(edge, 1) for edge in box_of_points(np.array([[0, 0], [100, 100]]))]
+    [-2.9, -13.2, 102.9, 92.6]
+    """
+    low, high = (np.asarray(points, dtype=np.float64).min(axis=0), np.asarray(points, dtype=np.float64).max(axis=0))
+    width, height = (high - low).tolist()
+    x, y = ((low + high) / 2 - (0, 0.103 * height)).tolist()
+    half = 1.058 * (width + height) / 4
+    return x - half, y - half, x + half, y + half
+
+
 def apply(transform: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Apply a (2, 3) transform to (..., 2) points; return float32."""
     return (np.asarray(points, dtype=np.float64) @ transform[:, :2].T + transform[:, 2]).astype(np.float32)
+
+
+def inverse(transform: np.ndarray) -> np.ndarray:
+    """Return the (2, 3) transform that undoes one: from pixels of the crop to pixels of the photograph."""
+    return np.linalg.inv(np.vstack([transform, [0, 0, 1]]))[:2]
 
 
 def _corners(transform: np.ndarray, size: int) -> np.ndarray:
@@ -135,6 +172,42 @@ def warp(image: np.ndarray, transform: np.ndarray, size: int = CROP_SIZE) -> np.
         region, to_samples @ to_photo, (samples * size,) * 2, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     return cv2.resize(fine, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def warp_labels(labels: np.ndarray, transform: np.ndarray, size: int = CROP_SIZE) -> np.ndarray:
+    """Resample a map of classes into the crop: each pixel takes the class of the nearest pixel of the photograph.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        (height, width) uint8.
+    transform : numpy.ndarray
+        (2, 3) float64 similarity, from pixels of the photograph to pixels of the crop.
+    size : int
+        Side of the crop in pixels.
+
+    Returns
+    -------
+    numpy.ndarray
+        (size, size) uint8. Outside the photograph lies its mirror image, as in `warp`.
+
+    Examples
+    --------
+    >>> warp_labels(np.array([[3, 4], [5, 6]], np.uint8), np.array([[2, 0, 0.5], [0, 2, 0.5]]), 5)[2].tolist()
+    [5, 5, 6, 6, 6]
+    """
+    pixels = np.arange(size)
+    (a, b), (c, d) = np.linalg.inv(transform[:, :2])
+    x, y = pixels[None, :] - transform[0, 2], pixels[:, None] - transform[1, 2]
+    columns = _mirrored(np.floor(a * x + b * y + 0.5).astype(np.int64), labels.shape[1])
+    rows = _mirrored(np.floor(c * x + d * y + 0.5).astype(np.int64), labels.shape[0])
+    return labels[rows, columns].astype(np.uint8, copy=False)
+
+
+def _mirrored(index: np.ndarray, length: int) -> np.ndarray:
+    """Bring indices beyond an end back by mirroring there, the last pixel being repeated."""
+    index = index % (2 * length)
+    return np.minimum(index, 2 * length - 1 - index)
 
 
 def _scale(transform: np.ndarray) -> float:

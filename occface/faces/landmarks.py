@@ -12,6 +12,7 @@ import numpy as np
 
 from occface import assets
 from occface.faces.align import CROP_BOX, CROP_SIZE
+from occface.faces.detect import check_box
 
 __all__ = ["DlibLandmarks", "Landmarker"]
 
@@ -33,6 +34,11 @@ class Landmarker(Protocol):
 #: the landmarks of the same photographs at full size, it errs by 0.63 px of the crop on faces of 80 px as they are, and by
 #: 0.45 px when they are enlarged.
 _FINE = 192
+
+
+#: The side in px to which LR faces are enlarged: on those of 150 photographs the landmarks err by 2.39 px of the crop on the
+#: average at 192 and at 256 px, and by 2.42 px at 128.
+_LR_SIDE = 192
 
 
 @functools.lru_cache(maxsize=1)
@@ -67,26 +73,24 @@ class DlibLandmarks:
 
         Raises
         ------
+        BadImageError
+            If the box is too small, or mostly outside the photograph.
         AssetError
             If the predictor's file is absent or not the pinned one.
         """
-        import dlib
-
+        check_box(box, image)
         x0, y0, x1, y1 = box
-        factor = max(1, math.ceil(_FINE / (x1 - x0)))
+        side = max(x1 - x0, y1 - y0)
+        factor = max(1, math.ceil(_FINE / side))
         left, top = 0, 0
         if factor > 1:
             # The face with half its box around it: the predictor does not look further.
-            margin = (x1 - x0) / 2
+            margin = side / 2
             left, top = max(0, math.floor(x0 - margin)), max(0, math.floor(y0 - margin))
             image = image[top : math.ceil(y1 + margin) + 1, left : math.ceil(x1 + margin) + 1]
             image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
-        # A pixel covers half a pixel around its centre; dlib's right and bottom pixels belong to the box.
-        edges = [math.floor((edge + 0.5 - start) * factor + 0.5) for edge, start in zip(box, (left, top) * 2, strict=True)]
-        rectangle = dlib.rectangle(edges[0], edges[1], edges[2] - 1, edges[3] - 1)
-        shape = _predictor()(np.ascontiguousarray(image), rectangle)
-        points = np.array([(point.x, point.y) for point in shape.parts()], dtype=np.float64)
-        return ((points + 0.5) / factor - 0.5 + (left, top)).astype(np.float32)
+        points = _predict(image, np.array(box) - (left, top, left, top), factor)
+        return (points + (left, top)).astype(np.float32)
 
     def on_lr(self, lr: np.ndarray) -> np.ndarray:
         """Return the landmarks of an aligned LR face in pixels of the 128 crop.
@@ -104,4 +108,16 @@ class DlibLandmarks:
         numpy.ndarray
             (68, 2) float32.
         """
-        return self(cv2.resize(lr, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_CUBIC), CROP_BOX)
+        enlarged = cv2.resize(lr, (_LR_SIDE, _LR_SIDE), interpolation=cv2.INTER_CUBIC)
+        return _predict(enlarged, np.array(CROP_BOX), _LR_SIDE / CROP_SIZE).astype(np.float32)
+
+
+def _predict(image: np.ndarray, box: np.ndarray, factor: float) -> np.ndarray:
+    """Return the (68, 2) landmarks that the predictor finds in an enlarged picture, in pixels of the picture before that."""
+    import dlib
+
+    # A pixel covers half a pixel around its centre; dlib's right and bottom pixels belong to the box.
+    left, top, right, bottom = (math.floor(edge + 0.5) for edge in ((box + 0.5) * factor).tolist())
+    shape = _predictor()(np.ascontiguousarray(image), dlib.rectangle(left, top, right - 1, bottom - 1))
+    points = np.array([(point.x, point.y) for point in shape.parts()], dtype=np.float64)
+    return (points + 0.5) / factor - 0.5

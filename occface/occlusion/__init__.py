@@ -3,6 +3,20 @@
 from __future__ import annotations
 
 from occface.occlusion.degrade import FILLS, LR_KERNELS, PRESETS, downsample, occlude
-from occface.occlusion.masks import KINDS, draw_mask, mask_family
+from occface.occlusion.folder import MaskFolder
+from occface.occlusion.masks import KINDS, check_kind, draw_mask, mask_family, needs_folder, needs_landmarks
 
-__all__ = ["FILLS", "KINDS", "LR_KERNELS", "PRESETS", "downsample", "draw_mask", "mask_family", "occlude"]
+__all__ = [
+    "FILLS",
+    "KINDS",
+    "LR_KERNELS",
+    "PRESETS",
+    "MaskFolder",
+    "check_kind",
+    "downsample",
+    "draw_mask",
+    "mask_family",
+    "needs_folder",
+    "needs_landmarks",
+    "occlude",
+]

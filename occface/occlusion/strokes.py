@@ -12,7 +12,7 @@ import math
 import cv2
 import numpy as np
 
-__all__ = ["RATIO_BINS", "TRAINING_BINS", "draw_strokes", "hole_counts"]
+__all__ = ["RATIO_BINS", "TRAINING_BINS", "draw_border_strokes", "draw_inside_strokes", "draw_strokes", "hole_counts", "margin"]
 
 #: Hole-ratio bins of PConv as (exclusive lower bound, inclusive upper bound), in per cent of the image.
 RATIO_BINS: tuple[tuple[int, int], ...] = ((1, 10), (10, 20), (20, 30), (30, 40), (40, 50), (50, 60))
@@ -20,11 +20,25 @@ RATIO_BINS: tuple[tuple[int, int], ...] = ((1, 10), (10, 20), (20, 30), (30, 40)
 TRAINING_BINS = RATIO_BINS[:3]
 
 _THINNEST = 3
-_THICKEST_SHARE = 0.06
+# PConv dilates its masks of 512 pixels by up to 49.
+_THICKEST_SHARE = 49 / 512
 # A pixel more of thickness for every so many strokes: large holes get bold strokes, and every target is reached in the end,
 # for a stroke as thick as the image covers all of it.
 _STROKES_PER_PIXEL = 12
-_ROWS = 16
+_ROWS = 8
+# What masks that keep away from the border leave free: 50 pixels of PConv's 512.
+_MARGIN_SHARE = 50 / 512
+
+
+def margin(size: int) -> int:
+    """Return how many pixels, at each side of the image, masks that keep away from its border leave free.
+
+    Examples
+    --------
+    >>> margin(128)
+    12
+    """
+    return int(_MARGIN_SHARE * size)
 
 
 def hole_counts(ratio_bin: tuple[int, int], size: int) -> tuple[int, int]:
@@ -37,6 +51,24 @@ def hole_counts(ratio_bin: tuple[int, int], size: int) -> tuple[int, int]:
     """
     low, high = ratio_bin
     return low * size * size // 100 + 1, high * size * size // 100
+
+
+def draw_inside_strokes(rng: np.random.Generator, size: int, ratio_bin: tuple[int, int]) -> np.ndarray:
+    """Draw one irregular mask that keeps `margin` pixels away from the border: as `draw_strokes`, in the square inside.
+
+    The hole ratio is that of the whole image.
+    """
+    free = margin(size)
+    mask = np.zeros((size, size), np.uint8)
+    mask[free : size - free, free : size - free] = _fill(
+        rng, np.zeros((size - 2 * free,) * 2, np.uint8), hole_counts(ratio_bin, size), False
+    )
+    return mask
+
+
+def draw_border_strokes(rng: np.random.Generator, size: int, ratio_bin: tuple[int, int]) -> np.ndarray:
+    """Draw one irregular mask that touches the border: as `draw_strokes`, with the first stroke starting there."""
+    return _fill(rng, np.zeros((size, size), np.uint8), hole_counts(ratio_bin, size), True)
 
 
 def draw_strokes(rng: np.random.Generator, size: int, ratio_bin: tuple[int, int]) -> np.ndarray:
@@ -60,15 +92,21 @@ def draw_strokes(rng: np.random.Generator, size: int, ratio_bin: tuple[int, int]
     numpy.ndarray
         uint8 {0, 1} of shape (size, size); 1 is occluded.
     """
-    smallest, largest = hole_counts(ratio_bin, size)
-    wanted = int(rng.integers(smallest, largest + 1))
-    mask = np.zeros((size, size), np.uint8)
+    return _fill(rng, np.zeros((size, size), np.uint8), hole_counts(ratio_bin, size), False)
+
+
+def _fill(rng: np.random.Generator, mask: np.ndarray, counts: tuple[int, int], from_border: bool) -> np.ndarray:
+    """Lay strokes on an empty canvas until a number of pixels drawn uniformly from `counts`, both inclusive, is covered."""
+    smallest, largest = counts
+    wanted = smallest + int(rng.random() * (largest - smallest + 1))
     covered = 0
     for index in itertools.count():
         if index % _ROWS == 0:  # one call for many numbers: a call for each would cost more than the drawing
             table = rng.random((_ROWS, 8)).tolist()
         candidate = mask.copy()
-        start = _draw_one(candidate, table[index % _ROWS], index // _STROKES_PER_PIXEL)
+        numbers = table[index % _ROWS]
+        draw = _draw_from_border if from_border and index == 0 else _draw_one
+        start = draw(candidate, numbers, index // _STROKES_PER_PIXEL)
         count = cv2.countNonZero(candidate)
         if count >= wanted:
             _keep_nearest(mask, candidate, start, wanted - covered)
@@ -77,12 +115,30 @@ def draw_strokes(rng: np.random.Generator, size: int, ratio_bin: tuple[int, int]
     raise AssertionError("unreachable: itertools.count does not end")
 
 
+def _width(size: int, thickness: float, bolder: int) -> int:
+    thickest = max(_THINNEST, int(_THICKEST_SHARE * size))
+    return _THINNEST + int(thickness * (thickest - _THINNEST + 1)) + bolder
+
+
+def _draw_from_border(canvas: np.ndarray, numbers: list[float], bolder: int) -> tuple[int, int]:
+    """Draw a line or a disc that starts on the outermost pixels; return where, (x, y)."""
+    size = canvas.shape[0]
+    kind, thickness, place, *u = numbers
+    side, along = divmod(int(place * 4 * size), size)
+    x, y = ((along, 0), (size - 1, along), (along, size - 1), (0, along))[side]
+    width = _width(size, thickness, bolder)
+    if kind < 1 / 2:
+        cv2.line(canvas, (x, y), (int(u[0] * size), int(u[1] * size)), 1, width)
+    else:
+        cv2.circle(canvas, (x, y), width, 1, -1)
+    return x, y
+
+
 def _draw_one(canvas: np.ndarray, numbers: list[float], bolder: int) -> tuple[int, int]:
     """Draw a line, a disc or an arc as eight numbers in [0, 1) say; return the (x, y) at which it starts."""
     size = canvas.shape[0]
     kind, thickness, *u = numbers
-    thickest = max(_THINNEST, int(_THICKEST_SHARE * size))
-    width = _THINNEST + int(thickness * (thickest - _THINNEST + 1)) + bolder
+    width = _width(size, thickness, bolder)
     x, y = int(u[0] * size), int(u[1] * size)
     if kind < 1 / 3:
         cv2.line(canvas, (x, y), (int(u[2] * size), int(u[3] * size)), 1, width)
@@ -102,9 +158,11 @@ def _draw_one(canvas: np.ndarray, numbers: list[float], bolder: int) -> tuple[in
 
 
 def _keep_nearest(mask: np.ndarray, candidate: np.ndarray, start: tuple[int, int], count: int) -> None:
-    """Add to `mask` those `count` of the new pixels of `candidate` that are nearest to `start`."""
-    new = np.flatnonzero(candidate != mask)
-    rows, columns = np.divmod(new, mask.shape[1])
-    distance = (columns - start[0]) ** 2 + (rows - start[1]) ** 2
-    nearest = np.argsort(distance, kind="stable")[:count]  # stable: the same pixels on every machine
-    mask.ravel()[new[nearest]] = 1
+    """Add to `mask` those `count` of the new pixels of `candidate` that are nearest to `start`; of equals, the upper ones."""
+    size = len(mask)
+    new = np.flatnonzero(cv2.bitwise_xor(candidate, mask).view(np.bool_))
+    rows = new // size
+    columns = new - rows * size
+    # Distance first, then place: no two keys are equal, so the same pixels are kept on every machine.
+    keys = ((columns - start[0]) ** 2 + (rows - start[1]) ** 2) * size**2 + new
+    mask.reshape(-1)[np.partition(keys, count - 1)[:count] % size**2] = 1

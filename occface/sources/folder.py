@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, NoReturn
@@ -13,6 +13,8 @@ from typing import Any, ClassVar, NoReturn
 from occface import files, images
 from occface.errors import BadImageError, UsageError
 from occface.sources.base import SPLITS, Photo, Photograph
+from occface.sources.known_faces import KnownFaces, read_faces
+from occface.sources.tree import require_folder, some, walk
 
 __all__ = ["FolderSource"]
 
@@ -30,9 +32,13 @@ class FolderSource:
     labels : str
         A CSV file with a column ``file`` (as in the ids: below the folder, ``/`` between the parts) and any of ``identity``,
         ``expression``, ``pose`` and ``split``; other columns are not read, and photographs that it does not name have no
-        labels. By default ``labels.csv`` in the folder, if there is one.
+        labels. By default ``labels.csv`` in the folder, if there is one. A person is in one split: photographs without a
+        split take that of the same identity's others.
     max_pixels : int
         Photographs with more pixels are refused.
+    faces : str
+        A CSV file of faces that were found before, see `occface.sources.known_faces`; their boxes and landmarks come with the
+        photographs. By default none.
 
     Raises
     ------
@@ -43,6 +49,7 @@ class FolderSource:
     path: str
     labels: str = ""
     max_pixels: int = images.MAX_PIXELS
+    faces: str = ""
 
     name: ClassVar[str] = "folder"
     licence: ClassVar[str] = "not stated; that of the photographs in the folder"
@@ -51,9 +58,7 @@ class FolderSource:
     annotated: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
-        if not Path(self.path).is_dir():
-            what = "it is a file" if Path(self.path).exists() else "there is nothing of that name"
-            raise UsageError(f"expected a folder of photographs at {self.path}, but {what}")
+        require_folder(self.path, "photographs")
 
     def photos(self) -> list[Photo]:
         """Return the photographs, sorted by id, which is the path below the folder.
@@ -61,18 +66,20 @@ class FolderSource:
         Raises
         ------
         UsageError
-            If there are none, a folder cannot be entered, or the labels do not fit; the message names the line.
+            If there are none, a folder cannot be entered, or the labels or faces do not fit; the message names the line.
         """
         found: list[str] = []
         others: list[str] = []
-        for name in _walk(Path(self.path)):
+        for name in walk(Path(self.path)):
             (found if name.lower().endswith(images.SUFFIXES) else others).append(name)
         if not found:
             kinds = ", ".join(suffix[1:] for suffix in images.SUFFIXES)
-            raise UsageError(
-                f"no photographs ({kinds}) in {self.path}: it holds {_some(sorted(others))}; name a folder of photographs"
-            )
-        labels = self._read_labels(set(found))
+            raise UsageError(f"no photographs ({kinds}) in {self.path}: it holds {some(others)}; name a folder of photographs")
+        names = set(found)
+        for name, faces in self._known_faces().items():
+            if name not in names:
+                _refuse(Path(self.faces), faces.line, f"'{name}' is not among the photographs: correct or remove the line")
+        labels = self._read_labels(names)
         return [Photo(id=name, path=name, **labels.get(name, {})) for name in sorted(found)]
 
     def read(self, photo: Photo) -> Photograph:
@@ -87,12 +94,27 @@ class FolderSource:
         if not os.path.lexists(path):
             raise BadImageError("cannot be read: the file is gone, or its name is not UTF-8 (rename it then)")
         data = images.read_bytes(path)
-        return Photograph(image=images.decode_image(data, self.max_pixels), sha256=hashlib.sha256(data).hexdigest())
+        faces = self._known_faces().get(photo.path)
+        return Photograph(
+            image=images.decode_image(data, self.max_pixels),
+            sha256=hashlib.sha256(data).hexdigest(),
+            boxes=faces.boxes if faces else None,
+            landmarks=faces.landmarks if faces else None,
+            file=data,
+        )
 
     def describe(self) -> dict[str, Any]:
-        """Return what determines the data besides the files: the labels' hash and the limit. Not where the folder lies."""
+        """Return what determines the data besides the photographs: the tables' hashes and the limit. Not where they lie."""
         table = self._labels_path()
-        return {"name": self.name, "labels": files.sha256_file(table) if table else "", "max_pixels": self.max_pixels}
+        return {
+            "name": self.name,
+            "labels": files.sha256_file(table) if table else "",
+            "faces": files.sha256_file(self.faces) if self._known_faces() else "",
+            "max_pixels": self.max_pixels,
+        }
+
+    def _known_faces(self) -> Mapping[str, KnownFaces]:
+        return read_faces(self.faces) if self.faces else {}
 
     def _labels_path(self) -> Path | None:
         if self.labels:
@@ -108,6 +130,7 @@ class FolderSource:
         if table is None:
             return {}
         labels: dict[str, dict[str, Any]] = {}
+        homes: dict[str, str] = {}
         try:
             with open(table, encoding="utf-8-sig", newline="") as handle:
                 reader = csv.DictReader(handle)
@@ -122,45 +145,16 @@ class FolderSource:
                     split = labels[name]["split"]
                     if split and split not in SPLITS:
                         _refuse(table, reader.line_num, f"expected a split of {', '.join(SPLITS)} or none, got '{split}'")
+                    person = labels[name]["identity"]
+                    if split and person and homes.setdefault(person, split) != split:
+                        problem = f"'{person}' is in {homes[person]} already, now in {split}: give each person one split"
+                        _refuse(table, reader.line_num, problem)
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise UsageError(f"expected a CSV file in UTF-8 at {table}, but it cannot be read: {error}") from error
+        for row in labels.values():
+            row["split"] = row["split"] or homes.get(row["identity"], "")
         return labels
 
 
 def _refuse(table: Path, line: int, problem: str) -> NoReturn:
     raise UsageError(f"{table}, line {line}: {problem}")
-
-
-def _some(names: list[str]) -> str:
-    """Return how many other files there are, with the first of them as examples."""
-    if not names:
-        return "no files"
-    shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-    return f"{len(names)} other file{'s' if len(names) > 1 else ''} ({shown})"
-
-
-def _walk(root: Path) -> Iterator[str]:
-    """Yield the paths of all files below a folder, relative to it, with ``/`` between the parts; in no certain order."""
-
-    def fail(error: OSError) -> NoReturn:
-        raise UsageError(f"cannot enter the folder {error.filename}: {error.strerror}") from error
-
-    entered: set[tuple[int, int]] = set()
-    for folder, subfolders, names in os.walk(root, onerror=fail, followlinks=True):
-        status = Path(folder).stat()
-        if (status.st_dev, status.st_ino) in entered:
-            subfolders.clear()
-            continue
-        entered.add((status.st_dev, status.st_ino))
-        # Of two ways to a folder through links, always the same one is taken.
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in names:
-            path = Path(folder, name)
-            # A dangling link is kept, to be listed as unreadable; a pipe is not, for reading it would wait for ever.
-            if not name.startswith(".") and (path.is_file() or not path.exists()):
-                yield _printable(path.relative_to(root).as_posix())
-
-
-def _printable(name: str) -> str:
-    r"""Return a name that any file can hold: bytes that are not UTF-8 are written out, as in ``caf\xe9.jpg``."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")

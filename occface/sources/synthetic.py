@@ -18,13 +18,13 @@ from occface.images import to_uint8
 from occface.networks.mobilestylegan import STYLE_SIZE, MobileStyleGAN
 from occface.sources.base import Photo, Photograph
 
-__all__ = ["SyntheticSource"]
+__all__ = ["ASSET", "SyntheticSource", "draw", "generator", "one_thread", "style_of"]
 
 ASSET = "mobilestylegan"
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Hold torch at one thread: sums are split among threads, so their number shows in the last bits."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -35,10 +35,24 @@ def _one_thread() -> Iterator[None]:
 
 
 @functools.lru_cache(maxsize=1)
-def _generator() -> MobileStyleGAN:
+def generator() -> MobileStyleGAN:
     """Return the generator, loaded once per process."""
-    with _one_thread():
+    with one_thread():
         return MobileStyleGAN.from_openvino(assets.require(ASSET))
+
+
+def style_of(z: np.ndarray, truncation: float) -> np.ndarray:
+    """Return the style, (1, 512) float32, of a latent, (1, 512) float32 and standard normal, moved towards the mean face."""
+    network = generator()
+    with one_thread(), torch.inference_mode():
+        return network.truncate(network.mapping(torch.from_numpy(z)), truncation).numpy()
+
+
+def draw(styles: np.ndarray, size: int) -> np.ndarray:
+    """Draw one face, (size, size, 3) uint8 RGB, of a style, (1, 512) float32, or of one style per level, (1, 16, 512)."""
+    network = generator()
+    with one_thread(), torch.inference_mode():
+        return np.ascontiguousarray(to_uint8(network.synthesis(torch.from_numpy(styles), size)[0]))
 
 
 @dataclass(frozen=True)
@@ -110,10 +124,7 @@ class SyntheticSource:
         if not 0 <= number < self.count or photo.id != self._id(number):
             raise BadImageError(f"expected {self._id(0)} to {self._id(self.count - 1)}, got '{photo.id}'")
         z = seeding.rng(self.seed, self.name, number, "latent").standard_normal((1, STYLE_SIZE), dtype=np.float32)
-        generator = _generator()
-        with _one_thread(), torch.inference_mode():
-            style = generator.truncate(generator.mapping(torch.from_numpy(z)), self.truncation)
-            image = np.ascontiguousarray(to_uint8(generator.synthesis(style, self.size)[0]))
+        image = draw(style_of(z, self.truncation), self.size)
         return Photograph(image=image, sha256=hashlib.sha256(image.tobytes()).hexdigest())
 
     def describe(self) -> dict[str, Any]:

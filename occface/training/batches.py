@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from occface import seeding
-from occface.dataset.config import DatasetConfig
+from occface.dataset.pairs import Degradation
 from occface.dataset.reader import DatasetFile, FacePairs, collate
 from occface.dataset.schema import LR_SIZE
 from occface.faces.mirror import mirror_landmarks
 from occface.methods.base import Batch
 from occface.occlusion.degrade import downsample, occlude
-from occface.occlusion.masks import draw_mask
+from occface.occlusion.masks import draw_mask, needs_folder
 
 __all__ = ["Augmentation", "TrainingBatches"]
 
@@ -30,7 +30,8 @@ class TrainingBatches:
     """Give batch after batch of a split, each pair once per epoch in an order of its own.
 
     A fresh mask is of the pair's mask type and goes through the same code as a stored one. The LR landmarks stay those
-    estimated under the stored mask: finding new ones at each visit would need the landmark detector in training.
+    estimated under the stored mask: finding new ones at each visit would need the landmark detector in training. Mask types
+    that take the user's own masks (``folder``) keep the stored ones: a data set is complete without the folder.
 
     Parameters
     ----------
@@ -51,7 +52,7 @@ class TrainingBatches:
         self.batch_size = batch_size
         self.seed = seed
         self.augmentation = augmentation
-        self._making = DatasetConfig.from_dict(data.configuration)
+        self._making = Degradation.of(data.configuration)
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, int))
 
     def _pair_number(self, visit: int) -> int:
@@ -69,8 +70,9 @@ class TrainingBatches:
                 pair[name] = pair[name][:, ::-1]
             for name in ("landmarks", "landmarks_lr"):
                 pair[name] = mirror_landmarks(pair[name])
-        if self.augmentation.fresh_masks:
-            pair["mask"] = draw_mask(self.pairs.masks[number % len(self.pairs.masks)], rng, len(pair["hr"]))
+        kind = self.pairs.masks[number % len(self.pairs.masks)]
+        if self.augmentation.fresh_masks and not needs_folder(kind):
+            pair["mask"] = draw_mask(kind, rng, len(pair["hr"]), landmarks=pair["landmarks"])
             occluded = occlude(np.ascontiguousarray(pair["hr"]), pair["mask"], self._making.fill, rng)
             pair["lr"] = downsample(occluded, LR_SIZE, self._making.lr_kernel)
         return pair

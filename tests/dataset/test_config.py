@@ -46,7 +46,11 @@ def test_the_source_s_own_splits_hold():
         ({"masks": ()}, "one or more"),
         ({"fill": "grey"}, "did you mean 'gray'"),
         ({"lr_kernel": "bicubic"}, "unknown LR kernel"),
-        ({"detector": "x"}, "unknown detector"),
+        ({"detectors": ("x",)}, "unknown detector"),
+        ({"detectors": ()}, "one or more detectors"),
+        ({"landmarker": "dlip"}, "did you mean 'dlib'"),
+        ({"faces": "biggest"}, "unknown choice of faces"),
+        ({"masks": ("folder",)}, "--mask-dir"),
         ({"test": -1}, "--test"),
         ({"limit": 0}, "--limit"),
     ],
@@ -56,7 +60,11 @@ def test_a_wrong_value_is_one_line(settings, message):
         DatasetConfig(**settings)
 
 
-def test_a_configuration_survives_as_plain_values():
-    config = DatasetConfig.from_preset("released-code", seed=3, test=0.25)
-    assert DatasetConfig.from_dict(config.as_dict()) == config
-    assert (config.masks, config.lr_kernel) == (("walk",), "align-corners")
+def test_a_preset_is_replaced_by_what_is_given():
+    config = DatasetConfig.from_preset("released-code", seed=3, test=0.25, fill="gray", lr_kernel=None, masks=())
+    assert (config.masks, config.lr_kernel, config.fill, config.seed) == (("walk",), "align-corners", "gray", 3)
+    assert config.as_dict()["detectors"] == ["given", "dlib"]
+
+
+def test_several_draws_of_a_mask_type_are_types_of_their_own():
+    assert DatasetConfig.from_preset("paper", draws=2).masks == ("irregular", "irregular@2", "square", "square@2")

@@ -99,16 +99,16 @@ def test_a_folder_of_as_many_other_photographs_is_another_request(tmp_path, face
 
 
 def test_an_unexpected_error_on_one_photograph_is_a_reason(tmp_path, faces_folder, monkeypatch):
-    from occface.dataset import make
+    from occface.dataset import shards
 
-    record = make.make_record
+    records = shards.make_records
 
     def breaks(source, photo, *place):
         if photo.id == "face_3.jpg":
             raise MemoryError("no more\nat all")
-        return record(source, photo, *place)
+        return records(source, photo, *place)
 
-    monkeypatch.setattr(make, "make_record", breaks)
+    monkeypatch.setattr(shards, "make_records", breaks)
     made = make_dataset(FolderSource(str(faces_folder)), tmp_path / "a.h5", CONFIG)
     assert made.rejected == [("face_3.jpg", "unexpected MemoryError: no more")]
 

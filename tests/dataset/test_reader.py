@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from occface.dataset.reader import DatasetFile, FacePairs
+from occface.dataset.schema import COLUMNS
 from occface.errors import UsageError
 
 
@@ -36,7 +37,8 @@ def test_no_handle_is_pickled(dataset):
 
 def test_columns_are_a_frame(dataset):
     columns = dataset.columns("test")
-    assert list(columns.columns) == ["id", "identity", "expression", "pose", "path", "sha256"]
+    assert list(columns.columns) == list(COLUMNS)
+    assert set(columns["detector"]) == {"dlib"}
     assert len(columns) == 2
 
 
@@ -67,3 +69,33 @@ def test_a_cut_file_is_one_line(tmp_path, dataset_path):
     (tmp_path / "cut.h5").write_bytes(dataset_path.read_bytes()[:3000])
     with pytest.raises(UsageError, match=r"cut\.h5 is damaged"):
         DatasetFile(tmp_path / "cut.h5")
+
+
+def test_pairs_read_together_are_those_read_one_by_one(dataset):
+    pairs = FacePairs(dataset, "train")
+    numbers = [5, 0, 5, 2]
+    for name, values in pairs.read(numbers).items():
+        assert np.array_equal(values, np.stack([pairs[number][name] for number in numbers]))
+    with pytest.raises(IndexError, match="pairs 2 to 8 of 8"):
+        pairs.read([8, 2])
+
+
+def test_a_file_that_was_packed_by_others_reads_the_same(dataset, dataset_path, tmp_path):
+    with h5py.File(dataset_path) as file, h5py.File(tmp_path / "packed.h5", "w") as packed:
+        packed.attrs.update(file.attrs)
+
+        def pack(name, item):
+            if isinstance(item, h5py.Dataset):
+                packed.create_dataset(name, data=item[:], dtype=item.dtype, compression="gzip")
+
+        file.visititems(pack)
+    pairs, again = FacePairs(dataset, "train"), FacePairs(tmp_path / "packed.h5", "train")
+    for name, values in pairs.read([3, 4, 1]).items():
+        assert np.array_equal(values, again.read([3, 4, 1])[name])
+        assert np.array_equal(pairs[6][name], again[6][name])
+
+
+def test_what_is_read_is_the_reader_s_own(dataset):
+    record = dataset.record("train", 0, ["hr"])["hr"]
+    record[:] = 0  # would fail, or write into the file, if it were a map of it
+    assert dataset.record("train", 0, ["hr"])["hr"].any()

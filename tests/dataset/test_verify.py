@@ -43,7 +43,7 @@ def test_a_mask_that_is_none_is_named(damaged):
     def change(file):
         file["train/occluded/irregular/mask"][0, 0, 0] = 7
 
-    assert any("train/occluded/irregular/mask: expected values in [0, 1], got [0, 7]" in line for line in damaged(change))
+    assert "train/occluded/irregular/mask, records from 0 on: expected values in [0, 1], got [0, 7]" in damaged(change)
 
 
 def test_landmarks_that_are_not_numbers_are_named(damaged):
@@ -51,6 +51,15 @@ def test_landmarks_that_are_not_numbers_are_named(damaged):
         file["train/landmarks"][2, 3] = np.nan
 
     assert any("train/landmarks" in line and "finite" in line for line in damaged(change))
+
+
+def test_landmarks_that_lie_beside_the_crop_are_named(damaged):
+    def change(file):
+        file["train/landmarks"][1] += 100
+
+    found = damaged(change)
+    assert len(found) == 1
+    assert found[0].startswith("train/landmarks, records from 0 on: of the 68 landmarks of record 1 of these only")
 
 
 def test_a_missing_and_a_misshapen_field_are_named(damaged):

@@ -8,16 +8,20 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from occface.occlusion import draw_mask
-from occface.occlusion.strokes import RATIO_BINS, draw_strokes, hole_counts
+from occface.occlusion.strokes import RATIO_BINS, draw_border_strokes, draw_inside_strokes, draw_strokes, hole_counts
 
 _EDGES = {(1, 10): (0.01, 0.1), (10, 20): (0.1, 0.2), (20, 30): (0.2, 0.3), (30, 40): (0.3, 0.4), (40, 50): (0.4, 0.5)}
 _EDGES[50, 60] = (0.5, 0.6)
 
 
-@given(ratio_bin=st.sampled_from(RATIO_BINS), seed=st.integers(0, 2**63 - 1))
-def test_every_mask_lies_in_its_bin(ratio_bin: tuple[int, int], seed: int) -> None:
+#: Names of the variants, and what draws them.
+_VARIANTS = {"": draw_strokes, "-inside": draw_inside_strokes, "-border": draw_border_strokes}
+
+
+@given(ratio_bin=st.sampled_from(RATIO_BINS), variant=st.sampled_from(sorted(_VARIANTS)), seed=st.integers(0, 2**63 - 1))
+def test_every_mask_lies_in_its_bin(ratio_bin: tuple[int, int], variant: str, seed: int) -> None:
     low, high = _EDGES[ratio_bin]
-    name = f"irregular-{low}-{high}"
+    name = f"irregular-{low}-{high}{variant}"
     assert low < draw_mask(name, np.random.default_rng(seed)).mean() <= high
 
 
@@ -29,12 +33,33 @@ def test_hole_counts_are_the_whole_numbers_inside_the_bin(ratio_bin: tuple[int, 
     assert largest * 100 <= high * size**2 < (largest + 1) * 100
 
 
+@pytest.mark.parametrize("variant", _VARIANTS)
 @pytest.mark.parametrize("ratio_bin", RATIO_BINS)
-def test_hole_ratio_is_uniform_within_the_bin(ratio_bin: tuple[int, int]) -> None:
+def test_hole_ratio_is_uniform_within_the_bin(ratio_bin: tuple[int, int], variant: str) -> None:
     rng = np.random.default_rng(7)
-    counts = [int(draw_strokes(rng, 128, ratio_bin).sum()) for _ in range(600)]
+    counts = [int(_VARIANTS[variant](rng, 128, ratio_bin).sum()) for _ in range(400)]
     low, high = hole_counts(ratio_bin, 128)
     assert stats.kstest(counts, stats.uniform(low, high - low).cdf).pvalue > 0.01
+
+
+@given(ratio_bin=st.sampled_from(RATIO_BINS), seed=st.integers(0, 2**63 - 1), size=st.integers(16, 200))
+def test_masks_inside_keep_away_from_the_border_and_masks_at_the_border_touch_it(
+    ratio_bin: tuple[int, int], seed: int, size: int
+) -> None:
+    inside = draw_inside_strokes(np.random.default_rng(seed), size, ratio_bin)
+    free = 50 * size // 512  # pixels that PConv's masks of 512 leave free
+    inner = inside[free : size - free, free : size - free]
+    assert inner.sum() == inside.sum()
+    border = draw_border_strokes(np.random.default_rng(seed), size, ratio_bin)
+    assert border.sum() > border[1:-1, 1:-1].sum()
+
+
+def test_masks_at_the_border_start_at_every_side() -> None:
+    masks = np.stack([draw_border_strokes(np.random.default_rng(seed), 128, (1, 10)) for seed in range(300)])
+    sides = masks[:, 0].any(axis=1), masks[:, -1].any(axis=1), masks[:, :, 0].any(axis=1), masks[:, :, -1].any(axis=1)
+    assert all(0.25 < side.mean() < 0.6 for side in sides)
+    free = np.stack([draw_strokes(np.random.default_rng(seed), 128, (1, 10)) for seed in range(300)])
+    assert (free[:, 1:-1, 1:-1].sum(axis=(1, 2)) == free.sum(axis=(1, 2))).mean() > 0.1  # others need not touch it
 
 
 def test_strokes_are_thin_and_reach_everywhere() -> None:
@@ -63,10 +88,9 @@ def test_a_stroke_budget_too_small_for_the_target_still_ends(monkeypatch: pytest
         def __init__(self) -> None:
             self.calls = 0
 
-        def integers(self, low: int, high: int) -> int:
-            return high - 1
-
-        def random(self, shape: tuple[int, int]) -> np.ndarray:
+        def random(self, shape: tuple[int, int] | None = None) -> np.ndarray | float:
+            if shape is None:
+                return 1 - 2**-53  # the largest number that a generator gives: the largest count
             self.calls += 1
             assert self.calls < 200
             return np.full(shape, 0.5)  # the same disc in the same place, over and over

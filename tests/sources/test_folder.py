@@ -12,6 +12,7 @@ from PIL import Image
 from occface.errors import BadImageError, UsageError
 from occface.sources import SOURCES, Photo
 from occface.sources.folder import FolderSource
+from occface.sources.known_faces import KnownFace, write_faces
 
 
 def put(folder, *names, shade=100):
@@ -50,6 +51,9 @@ def test_reading_gives_pixels_and_the_hash_of_the_same_file(tmp_path):
     photograph = source.read(source.photos()[0])
     assert photograph.sha256 == hashlib.sha256((tmp_path / "a" / "ß.png").read_bytes()).hexdigest()
     np.testing.assert_array_equal(photograph.image, np.full((6, 8, 3), [7, 0, 0], np.uint8))
+    assert photograph.file == (tmp_path / "a" / "ß.png").read_bytes()
+    assert photograph.boxes is None
+    assert photograph.landmarks is None
 
 
 def test_broken_photographs_are_listed_and_refused_one_by_one(tmp_path):
@@ -142,6 +146,39 @@ def test_labels_are_read_from_the_folder(tmp_path):
     ]
 
 
+def test_a_person_goes_to_one_split(tmp_path):
+    put(tmp_path, *(f"{i}.png" for i in range(5)))
+    (tmp_path / "labels.csv").write_text("file,identity,split\n0.png,A,\n1.png,A,test\n2.png,B,\n3.png,,val\n4.png,,\n")
+    assert [photo.split for photo in FolderSource(str(tmp_path)).photos()] == ["test", "test", "", "val", ""]
+
+
+def test_faces_found_before_come_with_their_photographs(tmp_path):
+    put(tmp_path / "photos", "a/1.png", "2.png", "3.png")
+    points = np.random.default_rng(0).random((2, 68, 2), dtype=np.float32)
+    table = tmp_path / "faces.csv"
+    write_faces(
+        table,
+        [
+            KnownFace("a/1.png", (0, 1, 4, 5), points[0]),
+            KnownFace("2.png", (1, 1, 3, 3)),
+            KnownFace("a/1.png", (2, 0, 6, 4), points[1]),
+        ],
+    )
+    source = FolderSource(str(tmp_path / "photos"), faces=str(table))
+    second, third, first = (source.read(photo) for photo in source.photos())
+    assert first.boxes.tolist() == [[0, 1, 4, 5], [2, 0, 6, 4]]
+    np.testing.assert_array_equal(first.landmarks, points)
+    assert second.boxes.tolist() == [[1, 1, 3, 3]]
+    assert second.landmarks is None
+    assert third.boxes is None
+    assert str(tmp_path) not in repr(source.describe())
+    before = source.describe()
+    write_faces(table, [KnownFace("2.png", (1, 1, 3, 4))])
+    assert source.describe() != before
+    write_faces(table, [KnownFace("2.png", (1, 1, 3, 4)), KnownFace("9.png", (1, 1, 3, 4))])
+    assert "line 3: '9.png' is not among the photographs" in refusal(source)
+
+
 def test_labels_may_lie_elsewhere(tmp_path):
     put(tmp_path / "photos", "1.png")
     (tmp_path / "photos" / "labels.csv").write_text("file,pose\n1.png,left\n")
@@ -155,6 +192,7 @@ def test_labels_may_lie_elsewhere(tmp_path):
     ("text", "message"),
     [
         ("file,split\n1.png,train\n2.png,training\n", "line 3: expected a split of train, val, test or none, got 'training'"),
+        ("file,identity,split\n1.png,A,train\n2.png,A,test\n", "line 3: 'A' is in train already, now in test"),
         ("file\n1.png\n9.png\n", "line 3: '9.png' is not among the photographs: correct or remove the line"),
         ("file\n1.png\n2.png\n./1.png\n", "line 4: '1.png' is there twice: correct or remove the line"),
         ("name,split\n1.png,train\n", "expected a column 'file' in "),

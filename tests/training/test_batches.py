@@ -1,7 +1,15 @@
 import numpy as np
+import pytest
 import torch
 
+from occface import seeding
+from occface.dataset.config import DatasetConfig
+from occface.dataset.make import make_dataset
+from occface.dataset.reader import DatasetFile
 from occface.faces.mirror import mirror_landmarks
+from occface.images import write_png
+from occface.occlusion import MaskFolder, draw_mask
+from occface.sources.folder import FolderSource
 from occface.training.batches import Augmentation, TrainingBatches
 
 STILL = Augmentation(fresh_masks=False, mirror=False)
@@ -77,3 +85,32 @@ def test_mirrored_faces_are_the_faces_mirrored(dataset):
     given = [hr.numpy().tobytes() for hr in pixels]
     assert all(hr in whole | turned for hr in given)
     assert {hr in whole for hr in given} == {True, False}
+
+
+@pytest.fixture(scope="module")
+def worn(faces_folder, tmp_path_factory):
+    """A data set whose masks lie over the eyes, and one made with the user's own masks, from a folder that is gone."""
+    place = tmp_path_factory.mktemp("worn")
+    for number in range(20):
+        write_png(place / "masks" / f"{number}.png", draw_mask("walk", seeding.rng(0, number)) * np.uint8(255))
+    config = DatasetConfig(masks=("eyes", "folder"), mask_folder=MaskFolder(place / "masks"), test=2)
+    make_dataset(FolderSource(str(faces_folder)), place / "faces.h5", config)
+    (place / "masks").rename(place / "gone")
+    return DatasetFile(place / "faces.h5")
+
+
+def test_fresh_masks_follow_the_face_and_masks_of_a_folder_stay(worn):
+    stored = {kind: {mask.tobytes() for mask in worn.stack("train", f"occluded/{kind}/mask")} for kind in ("eyes", "folder")}
+    batches = TrainingBatches(worn, "train", 8, 0, Augmentation(fresh_masks=True, mirror=False))
+    mirrored = TrainingBatches(worn, "train", 8, 0, Augmentation(fresh_masks=True, mirror=True))
+    for step in range(4):
+        masks = [mask[0].numpy().astype(np.uint8) for mask in batches(step)["mask"]]
+        kept = [mask for mask in masks if mask.tobytes() in stored["folder"]]
+        assert len(kept) == 4
+        assert not any(mask.tobytes() in stored["eyes"] for mask in masks)
+        batch = mirrored(step)
+        over_eyes = 0
+        for mask, landmarks in zip(batch["mask"], batch["landmarks"], strict=True):
+            x, y = landmarks[36:48].round().int().T
+            over_eyes += bool(mask[0, y, x].all())
+        assert over_eyes == 4
