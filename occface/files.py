@@ -6,6 +6,7 @@ Also hashing, and reading and writing of the two small formats that everything h
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -24,6 +25,7 @@ __all__ = [
     "parse_json_object",
     "read_json",
     "read_yaml",
+    "remove_leftovers",
     "sha256_file",
     "sha256_json",
     "write_bytes",
@@ -81,6 +83,25 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
+    """Remove the temporary files beside `path` that killed processes of this machine left."""
+    target = Path(path)
+    for left in target.parent.glob(f".{glob.escape(target.stem)}.*.part{glob.escape(target.suffix)}"):
+        process = left.name.removeprefix(f".{target.stem}.").partition(".")[0]
+        if process.isdecimal() and not _alive(int(process)):
+            left.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:

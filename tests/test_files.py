@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pytest
 
 from occface import files
@@ -69,3 +73,13 @@ def test_yaml_makes_no_objects(tmp_path):
     (tmp_path / "evil.yaml").write_text("!!python/object/apply:os.system ['true']")
     with pytest.raises(UsageError):
         files.read_yaml(tmp_path / "evil.yaml")
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    for name in (f".a.{dead.pid}.part.h5", f".a.{os.getpid()}.part.h5", f".ab.{dead.pid}.part.h5", ".a.mine.part.h5", "a.h5"):
+        (tmp_path / name).touch()
+    files.remove_leftovers(tmp_path / "a.h5")
+    left = {f".a.{os.getpid()}.part.h5", f".ab.{dead.pid}.part.h5", ".a.mine.part.h5", "a.h5"}
+    assert {path.name for path in tmp_path.iterdir()} == left

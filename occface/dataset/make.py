@@ -156,6 +156,7 @@ def _make(
     needed = [asset for name in config.detectors for asset in faces.DETECTORS.get(name).assets]
     assets.obtain([*source.assets, *needed, *faces.LANDMARKERS.get(config.landmarker).assets])
     parts = _open_parts(output, request, resume, overwrite)
+    files.remove_leftovers(output)
     shards = plan_shards(photos, config)
     paths = [parts / f"part-{shard.number:06d}.npz" for shard in shards]
     _make_missing(shards, paths, functools.partial(make_shard, source=source, config=config), workers, backend, scheduler)

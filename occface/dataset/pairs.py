@@ -13,6 +13,7 @@ from occface.dataset.config import DatasetConfig
 from occface.dataset.schema import LR_SIZE, UNKNOWN_CLASS
 from occface.errors import BadImageError
 from occface.faces import AlignedFace, Landmarker, align
+from occface.faces.mirror import mirror_classes
 from occface.faces.turning import Turning
 from occface.images import encode_png
 from occface.occlusion.degrade import downsample, occlude
@@ -145,19 +146,23 @@ def _face(source: Source, photo: Photo, photograph: Photograph, face: AlignedFac
         "transform": turning.transform(face.transform),
     }
     if source.classes:
-        parsing = photograph.parsing
-        size = len(face.hr)
-        record["parsing"] = turning.picture(
-            np.full((size, size), UNKNOWN_CLASS, np.uint8)
-            if parsing is None
-            else align.warp_labels(parsing, face.transform, size)
-        )
+        record["parsing"] = turning.picture(_parsing(photograph.parsing, face))
+        if photo.mirrored:
+            record["parsing"] = mirror_classes(source.classes)[record["parsing"]]
     if source.annotated:
         points = photograph.points
         record["annotation"] = (
             np.full((source.annotated, 2), np.nan, np.float32) if points is None else align.apply(record["transform"], points)
         )
     return record
+
+
+def _parsing(parsing: np.ndarray | None, face: AlignedFace) -> np.ndarray:
+    """Return a parsing map in the crop; one of an unknown class where the photograph has none."""
+    size = len(face.hr)
+    if parsing is None:
+        return np.full((size, size), UNKNOWN_CLASS, np.uint8)
+    return align.warp_labels(parsing, face.transform, size)
 
 
 def _occluded(photo: Photo, face: AlignedFace, landmarker: Landmarker, place: Place, config: DatasetConfig) -> dict[str, Any]:

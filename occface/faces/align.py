@@ -7,7 +7,18 @@ import numpy as np
 
 from occface.errors import BadImageError
 
-__all__ = ["CROP_BOX", "CROP_SIZE", "TEMPLATE", "apply", "box_of_points", "crop_transform", "inverse", "outside", "warp", "warp_labels"]
+__all__ = [
+    "CROP_BOX",
+    "CROP_SIZE",
+    "TEMPLATE",
+    "apply",
+    "box_of_points",
+    "crop_transform",
+    "inverse",
+    "outside",
+    "warp",
+    "warp_labels",
+]
 
 #: Side of the crop in pixels: the size of HR faces.
 CROP_SIZE = 128

@@ -18,9 +18,10 @@ __all__ = ["DlibCnnDetector"]
 #: By how much a photograph is enlarged at the most: the detector sees faces from 80 px on.
 _ENLARGED = 2
 
-#: A box of dlib's other detector, for which its landmarks are made, in those of this one: side, and shift of the centre to the
-#: right and down. RATIO_NOTE
-_SIDE, _SHIFT = 1.0, np.array([0.0, 0.0])
+#: How far the centre of the box that dlib's frontal detector draws lies from that of this one, to the right and down, in parts of
+#: its side; the sides are alike. Medians over 90 faces (CelebA-HQ, LFW, YouTube Faces, London Set), about which the boxes scatter
+#: by 6 % of their side in place and by 12 % in size.
+_SHIFT = np.array([0.034, 0.060])
 
 
 @functools.lru_cache(maxsize=1)
@@ -99,7 +100,7 @@ def _run(image: np.ndarray, side: int) -> list[Detection]:
         # A pixel covers half a pixel around its centre, and dlib's right and bottom pixels belong to the box.
         low = np.array([face.rect.left(), face.rect.top()]) * scale
         high = np.array([face.rect.right() + 1, face.rect.bottom() + 1]) * scale
-        centre, half = (low + high) / 2 + _SHIFT * (high - low), _SIDE * (high - low) / 2
+        centre, half = (low + high) / 2 + _SHIFT * (high - low), (high - low) / 2
         x0, y0, x1, y1 = (*(centre - half - 0.5).tolist(), *(centre + half - 0.5).tolist())
         found.append(Detection((x0, y0, x1, y1), float(face.confidence), "dlib-cnn"))
     return found

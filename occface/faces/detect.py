@@ -141,7 +141,7 @@ class DlibDetector:
     name: ClassVar[str] = "dlib"
     assets: ClassVar[tuple[str, ...]] = ()
     #: The long side in px that the first level of each pass has at most.
-    passes: ClassVar[tuple[int, ...]] = (170, 345, 600, 1600)
+    passes: ClassVar[tuple[int, ...]] = (170, 345, 600, 1920)
     #: The long side of two more passes, off the pyramid: of a face that all windows miss by a hair, one may fit here. They
     #: find six of the eleven faces of 1,404 photographs that the pyramid misses.
     between: ClassVar[tuple[int, ...]] = (256, 512)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-__all__ = ["MIRRORED", "mirror_landmarks"]
+__all__ = ["MIRRORED", "mirror_classes", "mirror_landmarks"]
 
 #: For each of the 68 points (iBUG order), the number of the point that lies at its place in the mirrored face.
 MIRRORED = np.array(
@@ -43,3 +45,22 @@ def mirror_landmarks(landmarks: np.ndarray, size: int = 128) -> np.ndarray:
     mirrored = landmarks[MIRRORED].copy()
     mirrored[:, 0] = size - 1 - mirrored[:, 0]
     return mirrored
+
+
+def mirror_classes(classes: Sequence[str]) -> np.ndarray:
+    """Return, for each value of a parsing map, its value in the mirrored face: (256,) uint8.
+
+    Classes named ``l_X`` and ``r_X``, of which there must be both (``l_lip`` is the lower lip), are exchanged.
+
+    Examples
+    --------
+    >>> mirror_classes(["background", "l_eye", "r_eye", "l_lip"])[:5].tolist()
+    [0, 2, 1, 3, 4]
+    """
+    other = {"l_": "r_", "r_": "l_"}
+    values = np.arange(256, dtype=np.uint8)
+    for number, name in enumerate(classes):
+        partner = other.get(name[:2], name[:2]) + name[2:]
+        if partner in classes:
+            values[number] = classes.index(partner)
+    return values

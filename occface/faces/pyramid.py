@@ -81,9 +81,7 @@ def box_at_level(rectangle: Any, level: int) -> tuple[tuple[float, float, float,
     window = [_STEP * round(((edge - shift) / factor - _FIRST) / _STEP) + _FIRST for edge in edges]
     factor, shift = _to_top(level + further)
     doubled = [math.floor(factor * edge + shift + 0.5) for edge in window]
-    left, top, right, bottom = (
-        math.floor(edge / 2 - half + 0.5) for edge, half in zip(doubled, _HALF_SHIFT * 2, strict=True)
-    )
+    left, top, right, bottom = (math.floor(edge / 2 - half + 0.5) for edge, half in zip(doubled, _HALF_SHIFT * 2, strict=True))
     return (left - 0.5, top - 0.5, right + 0.5, bottom + 0.5), further
 
 

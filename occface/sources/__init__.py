@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 from collections.abc import Mapping
@@ -74,7 +75,8 @@ def _kind(place: str, settings: Mapping[str, Any]) -> str:
     """Return which kind of source a folder is; one for which known faces are given is a plain folder."""
     if not Path(place).is_dir() or "faces" in settings:
         return "folder"
-    for kind, module in _LAYOUTS.items():
-        if importlib.import_module(module).looks_like(Path(place)):
-            return kind
+    with contextlib.suppress(OSError):  # a folder that cannot be entered: opened as a plain one, it says so
+        for kind, module in _LAYOUTS.items():
+            if importlib.import_module(module).looks_like(Path(place)):
+                return kind
     return "folder"

