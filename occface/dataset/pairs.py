@@ -104,7 +104,7 @@ def make_records(
         try:
             face = faces.align_found(photograph.image, detection, landmarker)
             records.append(
-                _labels(photo, photograph, id_, face)
+                _labels(photo if number == 0 else _bystander(photo), photograph, id_, face)
                 | _face(source, photo, photograph, face)
                 | _occluded(photo, face, landmarker, replace(place, face=number), config)
             )
@@ -117,6 +117,11 @@ def make_records(
         for record in records:
             record["uncropped"] = kept
     return records, rejected
+
+
+def _bystander(photo: Photo) -> Photo:
+    """Return what is known of a further face of a photograph: nothing, for labels are those of its subject."""
+    return replace(photo, identity="", expression="", pose="", labels="")
 
 
 def _labels(photo: Photo, photograph: Photograph, id_: str, face: AlignedFace) -> dict[str, str]:

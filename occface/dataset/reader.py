@@ -68,7 +68,7 @@ class DatasetFile:
             what = f"it lacks {', '.join(absent)}" if absent else f"it holds {', '.join(self.file)}"
             raise UsageError(f"{self.path} is no data set of occface, or a damaged one: {what}")
         self.attributes: dict[str, Any] = {
-            key: value.item() if isinstance(value, np.generic) else value for key, value in attributes.items()
+            key: value.tolist() if isinstance(value, np.generic | np.ndarray) else value for key, value in attributes.items()
         }
 
     @property

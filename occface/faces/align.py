@@ -33,6 +33,9 @@ TEMPLATE = np.array([[45.5, 50.0], [81.5, 50.0], [63.5, 69.2], [47.6, 87.5], [79
 #: photographs, each brought into the crop. Single ones differ by about 5 px, for the detector's window moves in coarse steps.
 CROP_BOX = (21.5, 24.5, 105.5, 108.5)
 
+#: How wide a crop may be in the photograph, in px. Outside of that, landmarks are numerical noise and no face.
+_LEAST_SIDE, _GREATEST_SIDE = 8, 1e6
+
 # The iBUG numbers of the points that the five are made of: eyes, tip of the nose, corners of the mouth.
 _EYES = (slice(36, 42), slice(42, 48))
 _SINGLE = [30, 48, 54]
@@ -66,7 +69,7 @@ def crop_transform(landmarks: np.ndarray, size: int = CROP_SIZE) -> np.ndarray:
     Raises
     ------
     BadImageError
-        If the points coincide.
+        If the points coincide, are not finite, or do not lie as in a face.
     """
     factor = size / CROP_SIZE
     if not np.isfinite(landmarks).all():
@@ -78,6 +81,8 @@ def crop_transform(landmarks: np.ndarray, size: int = CROP_SIZE) -> np.ndarray:
     if not norm > 0:
         raise BadImageError("the landmarks found lie in one point: this is no face")
     a = np.vdot(spread, w) / norm
+    if not _LEAST_SIDE <= size / max(abs(a), 1e-9) <= _GREATEST_SIDE:
+        raise BadImageError(f"the landmarks found are no face: its crop would be {size / max(abs(a), 1e-9):.3g} px wide")
     b = w.mean() - a * z.mean()
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
 

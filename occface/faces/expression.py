@@ -123,7 +123,7 @@ def told_expression(measures: Measures, neutral: Measures) -> str:
         return "smile"
     if opened >= 0.28:
         return "scream"
-    if opened >= 0.1 and raised >= 0.03:
+    if opened >= 0.09 and raised >= 0.04:
         return "surprise"
     if abs(opened) < 0.06 and abs(lifted) < 0.06:
         if eyes <= -0.25:

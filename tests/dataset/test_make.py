@@ -78,6 +78,15 @@ def test_the_number_of_workers_does_not_show_in_the_bytes(tmp_path, many_faces):
     assert made[0].counts == {"train": 64, "test": 2}
 
 
+def test_a_cluster_makes_the_same_bytes(tmp_path, many_faces):
+    distributed = pytest.importorskip("distributed")
+    source = FolderSource(str(many_faces))
+    here = make_dataset(source, tmp_path / "here.h5", CONFIG)
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        there = make_dataset(source, tmp_path / "there.h5", CONFIG, backend="dask", scheduler=cluster.scheduler_address)
+    assert files.sha256_file(here.path) == files.sha256_file(there.path)
+
+
 def test_finished_work_is_found_finished(tmp_path, faces_folder):
     source = FolderSource(str(faces_folder))
     made = make_dataset(source, tmp_path / "a.h5", CONFIG)

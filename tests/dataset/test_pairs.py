@@ -1,9 +1,11 @@
 import json
 
+import cv2
 import h5py
 import numpy as np
 import pytest
 from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio
 
 from occface import images
 from occface.dataset.config import DatasetConfig
@@ -101,7 +103,7 @@ def test_parsing_maps_come_by_the_same_transform(turned):
         assert agrees.mean() > 0.9
         halves = set(np.unique(parsing[row])) & {1, 2}
         assert halves == ({2} if row % 2 else {1})  # the subject's left is the other side of the mirrored picture
-    assert turned.attributes["parsing_classes"].tolist() == ["dark", "l_half", "r_half", "bright"]
+    assert turned.attributes["parsing_classes"] == ["dark", "l_half", "r_half", "bright"]
 
 
 def test_turning_back_is_the_inverse():
@@ -124,8 +126,11 @@ def group(tmp_path_factory, faces_folder):
 
 
 def test_all_faces_of_a_photograph_become_records(tmp_path, group):
-    made = make_dataset(FolderSource(str(group)), tmp_path / "a.h5", DatasetConfig(test=0, faces="all"))
+    (tmp_path / "labels.csv").write_text("file,identity\ngroup.png,Ada\n")
+    source = FolderSource(str(group), labels=str(tmp_path / "labels.csv"))
+    made = make_dataset(source, tmp_path / "a.h5", DatasetConfig(test=0, faces="all"))
     data = DatasetFile(made.path)
+    assert data.columns("train")["identity"].tolist() == ["Ada", "", ""]  # a label is that of the photograph's subject
     assert data.columns("train")["id"].tolist() == ["group.png", "group.png#2", "group.png#3"]
     assert data.stack("train", "face").tolist() == [0, 1, 2]
     masks = data.stack("train", "occluded/square/mask")
@@ -142,6 +147,13 @@ def test_a_kept_photograph_is_the_file_and_opens(tmp_path, faces_folder):
     photo = data.photograph("test", 1)
     transform = data.record("test", 1, ["transform"])["transform"]
     assert np.array_equal(align.warp(photo, transform), data.record("test", 1, ["hr"])["hr"])
+    height, width = photo.shape[:2]
+    inverse = cv2.WARP_INVERSE_MAP | cv2.INTER_CUBIC  # what OpenCV needs to put the face back where it was
+    hr = data.record("test", 1, ["hr"])["hr"]
+    back = cv2.warpAffine(hr, transform, (width, height), flags=inverse)
+    covered = cv2.warpAffine(np.full((128, 128), 255, np.uint8), transform, (width, height), flags=cv2.WARP_INVERSE_MAP) == 255
+    assert covered.mean() > 0.1
+    assert peak_signal_noise_ratio(photo[covered], back[covered]) > 25
     assert verify(made.path) == []
     data.close()
     with h5py.File(made.path, "r+") as file:

@@ -165,7 +165,7 @@ def test_labels_are_scikit_images_nearest(scale, degrees):
     labels = np.kron(labels[:60, :52], np.ones((5, 5), np.uint8))
     matrix = similarity(scale, degrees, (140.2, 133.7))
     inverse = transform.SimilarityTransform(matrix=np.linalg.inv(np.vstack([matrix, [0, 0, 1]])))
-    expected = transform.warp(labels, inverse, (128, 128), order=0, mode="symmetric", preserve_range=True)
+    expected = transform.warp(labels, inverse, output_shape=(128, 128), order=0, mode="symmetric", preserve_range=True)
     found = align.warp_labels(labels, matrix)
     assert found.dtype == np.uint8
     assert (found == expected).mean() > 0.999
@@ -197,3 +197,11 @@ def test_the_box_of_points_is_near_the_detectors(number):
 def test_landmarks_that_are_not_finite_are_no_face():
     with pytest.raises(BadImageError, match="not finite"):
         align.crop_transform(np.full((68, 2), np.nan))
+
+
+def test_landmarks_that_lie_as_in_no_face_are_refused():
+    points = np.random.default_rng(0).normal(0, 1, (68, 2))
+    with pytest.raises(BadImageError, match="no face: its crop would be"):
+        align.crop_transform(points * 1e-3)
+    with pytest.raises(BadImageError, match="no face: its crop would be"):
+        align.crop_transform(points * 1e7)

@@ -73,11 +73,11 @@ def test_a_tiny_photograph_is_enlarged_for_the_search():
 
 
 def test_a_face_in_the_smallest_window_is_looked_at_more_closely():
-    photo = on_canvas((512, 512), (0, 180, 150, 150))
+    photo = on_canvas((512, 512), (0, 150, 150, 150))
     coarse, further = detect._run(photo, pyramid.level_below(pyramid.level_sizes(512, 512), 345))
     assert (len(coarse), further) == (1, 0)
     (fine,) = detect.DlibDetector().detect(photo)
-    assert fine.score > coarse[0].score
+    assert fine.score > coarse[0].score + 1
 
 
 def test_thoroughly_small_faces_are_found_beside_a_large_one_once_each():
@@ -142,7 +142,7 @@ def test_odd_sizes_are_searched_without_trouble(size):
 @pytest.mark.parametrize(
     ("size", "words"),
     [
-        ((3000, 2000), "tried at 154, 322, 558, 1394, 256, 512 px"),
+        ((3000, 2000), "tried at 154, 322, 558, 1673, 256, 512 px"),
         ((200, 300), "tried at 166, 289, 501, 602, 256, 300 px"),
         ((90, 80), "tried at 150, 181, 90 px"),
     ],
