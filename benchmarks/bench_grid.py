@@ -7,7 +7,8 @@ script goes on where it was stopped. Three things bear on what the figures mean:
   is helped by the choice and not decided by it. A second opinion that took no part is given beside it: the correlation of
   the aligned faces' grey values after a Gaussian blur, with each row and column for what it is worth - a far weaker witness.
 - The yaw is measured as it was chosen by; a second head model and OpenCV's perspective solver give another measure of it.
-- The expression is told by landmarks; mini-XCEPTION, which looks at pixels and had no say but in what is neutral, gives another.
+- The expression is told by landmarks; mini-XCEPTION, which looks at pixels and had a say in what is neutral
+  only, gives another.
 """
 
 from __future__ import annotations
@@ -43,7 +44,10 @@ def second_yaw(landmarks: np.ndarray, size: int) -> float:
     """Return the yaw in degrees by another head and a perspective camera, as long as the picture is wide."""
     camera = np.array([[size, 0, size / 2], [0, size, size / 2], [0, 0, 1]], dtype=np.float64)
     head = _SECOND_HEAD * (1, -1, -1)
-    _, turn, _ = cv2.solvePnP(head, landmarks[_SECOND_POINTS].astype(np.float64), camera, None)
+    # Begun far away and from the front: of the two turns that explain a flat head nearly as well, the likely one is found.
+    begin = np.zeros(3), np.array([0.0, 0.0, 2000.0])
+    points = landmarks[_SECOND_POINTS].astype(np.float64)
+    _, turn, _ = cv2.solvePnP(head, points, camera, None, *begin, useExtrinsicGuess=True)
     rotation = cv2.Rodrigues(turn)[0]
     return float(-np.degrees(np.arctan2(rotation[0, 2], rotation[2, 2])))
 

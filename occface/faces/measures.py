@@ -87,10 +87,11 @@ def head_pose(landmarks: np.ndarray) -> Pose:
         raise BadImageError("the landmarks found lie on one line: this is no face")
     x, y = left @ right
     z = np.cross(x, y)
-    # The rotation's rows are the picture's axes as seen from the head; its last column is where the head's own front points.
-    yaw = np.arctan2(x[2], z[2])
-    pitch = np.arcsin(np.clip(y[2], -1, 1))
-    roll = np.arctan2(y[0], y[1])
+    # The third row is where the camera lies as seen from the head, which leaning to a side does not change: the head is turned
+    # about its own vertical axis first, then bowed, then leaned.
+    yaw = np.arctan2(-z[0], z[2])
+    pitch = np.arcsin(np.clip(-z[1], -1, 1))
+    roll = np.arctan2(-x[1], y[1])
     return Pose(*(float(np.degrees(angle)) for angle in (yaw, pitch, roll)))
 
 

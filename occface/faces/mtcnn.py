@@ -98,7 +98,7 @@ class MtcnnDetector:
 
 
 def _cascade(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return MTCNN's own boxes, (n, 4), and their scores, (n,). Box edges here are those of pixels: pixel i covers i to i + 1."""
+    """Return MTCNN's own boxes, (n, 4), and their scores, (n,). Pixel i covers what lies between edges i and i + 1 here."""
     proposal, refine, output = _networks()
     boxes = _squared(_proposals(image, proposal))
     scores, moves = _judged(image, boxes, refine, 24)
@@ -200,9 +200,9 @@ def _suppressed(
 def _like_dlib(boxes: np.ndarray) -> np.ndarray:
     """Return the boxes that dlib's detector would draw round the faces in MTCNN's boxes: lower, and squares.
 
-    Side and shift are medians over 448 faces (CelebA-HQ, LFW, YouTube Faces, London Set); dlib's boxes scatter about them by 8 %
-    in size and by 7 and 4 % of MTCNN's width and height in place. dlib's landmarks then lie by 1.1 % of the distance of the
-    outer corners of the eyes (median) from those in dlib's own boxes; in MTCNN's boxes as they are, by 2.2 %.
+    Side and shift are medians over 448 faces (CelebA-HQ, LFW, YouTube Faces, London Set); dlib's boxes scatter about them by
+    8 % in size and by 7 and 4 % of MTCNN's width and height in place. dlib's landmarks then lie by 1.1 % of the distance of the
+    outer corners of the eyes (median of 150) from those in dlib's own boxes; in MTCNN's boxes as they are, by 2.2 %.
     """
     sides = boxes[:, 2:] - boxes[:, :2]
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2 + sides * (0, 0.065)

@@ -21,7 +21,7 @@ from occface.sources.base import Photo, Photograph
 __all__ = ["ATTEMPTS", "MAX_IDENTITIES", "MAX_YAW", "GridSource"]
 
 #: How many latents are tried for a person who can be drawn in every pose and expression.
-ATTEMPTS = 8
+ATTEMPTS = 12
 
 #: Ids have four digits for the person.
 MAX_IDENTITIES = 10_000
@@ -37,8 +37,8 @@ class GridSource:
     A face is kept only where it measures right: its yaw within `variants.YAW_TOLERANCE` of the asked one, its expression
     (told by landmarks, beside the neutral face of the same pose) the asked one, and its distance from its person's neutral
     frontal face at most `variants.DISTANCE` for the recogniser. Else it is drawn again with other strengths. A person who
-    cannot be had in all variants is replaced by another, up to `ATTEMPTS` times; then the one with most faces is taken, and
-    each missing face is a photograph that cannot be used, with its reason.
+    cannot be had in all variants is replaced by another, up to `ATTEMPTS` times; then the one who came furthest is taken,
+    and each missing face is a photograph that cannot be used, with its reason.
 
     A person depends on `seed`, the person's number, `poses`, `expressions`, `truncation` and `size` alone; neither on how
     many people there are nor on which process draws them. So nothing keeps two people from looking alike but chance.
@@ -133,7 +133,7 @@ class GridSource:
         person = _person(self, number)
         face = person.faces.get((pose, asked))
         if face is None:
-            tried = f"in {ATTEMPTS} people drawn none has all poses and expressions; of the best one"
+            tried = f"in {ATTEMPTS} people drawn none has all poses and expressions; of the one who came furthest"
             raise BadImageError(f"{tried}: {person.reasons[pose, asked]}")
         return Photograph(
             image=face.image,
@@ -182,22 +182,20 @@ class GridSource:
 
 @functools.lru_cache(maxsize=1)
 def _person(source: GridSource, number: int) -> variants.Person:
-    """Return the first person of a slot who can be drawn in all variants, or else the one with most; the last is kept."""
-    best: variants.Person | None = None
-    draws = 0
+    """Return the first person of a slot who can be drawn in all variants, or else the one who came furthest."""
+    make = functools.partial(variants.make_person, poses=source.poses, expressions=source.expressions, size=source.size)
+    draws, furthest, most = 0, np.zeros(0), -1
     for attempt in range(ATTEMPTS):
         z = seeding.rng(source.seed, source.name, number, attempt, "latent").standard_normal((1, STYLE_SIZE), dtype=np.float32)
         style = synthetic.style_of(z, source.truncation)
-        person = variants.make_person(
-            style, source.poses, source.expressions, source.size, failures=len(best.reasons) if best else 0
-        )
+        person = make(style, whole=True)
         draws += person.draws
-        if best is None or len(person.reasons) < len(best.reasons):
-            best = person
-        if not best.reasons:
-            break
-    assert best is not None
-    return replace(best, draws=draws, attempts=attempt + 1)
+        if not person.reasons:
+            return replace(person, draws=draws, attempts=attempt + 1)
+        if len(person.faces) > most:
+            furthest, most = style, len(person.faces)
+    person = make(furthest)
+    return replace(person, draws=draws + person.draws, attempts=ATTEMPTS)
 
 
 def _asked(pose: float, expression: str) -> dict[str, str]:

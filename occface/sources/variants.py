@@ -6,6 +6,7 @@ then cancels out. All faces of a person must be near the neutral frontal one for
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
@@ -104,6 +105,13 @@ class Person:
     draws: int = 0
     attempts: int = 1
 
+    def add(self, pose: float, expression: str, face: Face | None, reason: str) -> None:
+        """Enter a face, or the reason why there is none."""
+        if face is None:
+            self.reasons[pose, expression] = reason
+        else:
+            self.faces[pose, expression] = face
+
 
 def look(image: np.ndarray) -> Face:
     """Find the largest face of a picture and measure it.
@@ -181,7 +189,9 @@ class _Studio:
         return None, reason
 
 
-def make_person(style: np.ndarray, poses: Sequence[float], expressions: Sequence[str], size: int, failures: int = 0) -> Person:
+def make_person(
+    style: np.ndarray, poses: Sequence[float], expressions: Sequence[str], size: int, *, whole: bool = False
+) -> Person:
     """Make the faces of one person.
 
     Parameters
@@ -194,30 +204,34 @@ def make_person(style: np.ndarray, poses: Sequence[float], expressions: Sequence
         Of `CHANGES`.
     size : int
         512 or 1024 pixels.
-    failures : int
-        The person is given up as soon as this many faces could not be made; 0 for never.
+    whole : bool
+        Give the person up as soon as one face could not be made.
 
     Returns
     -------
     Person
-        With a face or a reason for each pose and expression, but for those that were given up.
+        With a face or a reason for each pose and expression; given up, with the faces made so far and one reason or more.
     """
     studio, person = _Studio(style, size), Person()
     front, reason = studio.seek(np.zeros(len(NAMES)), np.zeros(len(NAMES)), _FRONT, _judge_front)
+    # The neutral faces first: where a person cannot be turned, little has been drawn in vain.
+    poses = sorted(poses, key=lambda pose: (abs(pose), pose))
+    neutral: dict[float, tuple[Face | None, str]] = {}
+    for pose in poses:
+        neutral[pose] = (front, reason) if front is None or pose == 0 else _turn(studio, front, pose)
+        person.add(pose, "neutral", *neutral[pose])
+        if person.reasons and whole:
+            break
     used: dict[str, np.ndarray] = {}
-    for pose in sorted(set(poses), key=lambda pose: (abs(pose), pose)):
-        neutral, why = (front, reason) if front is None or pose == 0 else _turn(studio, front, pose)
-        for expression in dict.fromkeys(expressions):
-            face, told = neutral, why
-            if front is not None and neutral is not None and expression != "neutral":
-                face, told = _express(studio, front, neutral, pose, expression, used)
-            if face is None:
-                person.reasons[pose, expression] = told
-            else:
-                person.faces[pose, expression] = face
-            person.draws = studio.draws
-            if failures and len(person.reasons) >= failures:
-                return person
+    for pose, expression in itertools.product(poses, expressions):
+        if person.reasons and whole:
+            break
+        seen, reason = neutral[pose]
+        if front is None or seen is None:
+            person.add(pose, expression, None, f"no neutral face in this pose: {reason}")
+        elif expression != "neutral":
+            person.add(pose, expression, *_express(studio, front, seen, pose, expression, used))
+    person.draws = studio.draws
     return person
 
 

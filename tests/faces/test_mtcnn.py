@@ -35,7 +35,7 @@ def test_a_portrait_has_one_face_in_a_box_as_dlib_draws_it(path):
     image = read_image(path)
     (face,) = mtcnn.MtcnnDetector().detect(image)
     (expected,) = DlibDetector().detect(image)
-    assert overlap(face.box, expected.box) > 0.7
+    assert overlap(face.box, expected.box) > 0.65
     assert 0.99 < face.score <= 1
     assert face.detector == "mtcnn"
 
@@ -46,8 +46,8 @@ def test_the_known_face_of_a_photograph_is_where_it_is():
     assert max(overlap(face.box, (177, 72, 273, 168)) for face in faces) > 0.7
 
 
-def test_faces_of_24_pixels_are_found_where_dlib_finds_none():
-    side = 44  # of the picture; the face in it has 24 px
+def test_faces_of_22_pixels_are_found_where_dlib_finds_none():
+    side = 40  # of the picture; the face in it has 22 px
     photo = np.full((120, 320, 3), 128, np.uint8)
     for number, path in enumerate(FACES):
         small = cv2.resize(read_image(path), (side, side), interpolation=cv2.INTER_AREA)
@@ -57,7 +57,7 @@ def test_faces_of_24_pixels_are_found_where_dlib_finds_none():
         np.array([50 * n + 10, 30, 50 * n + 10, 30]) + np.array([75, 90, 250, 265]) * side / 320 for n in range(len(FACES))
     ]
     assert [any(overlap(face.box, place) > 0.4 for face in found) for place in places] == [True] * len(FACES)
-    assert len(dlib.get_frontal_face_detector()(photo, 1)) < 3
+    assert len(dlib.get_frontal_face_detector()(photo, 1)) == 0
 
 
 @pytest.mark.parametrize("name", ["coffee", "brick", "grass", "page"])

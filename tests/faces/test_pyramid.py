@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import cv2
@@ -36,7 +37,7 @@ def test_boxes_are_those_of_dlib_run_on_the_doubled_photograph(path, shape):
 def test_levels_shrink_as_dlib_rounds():
     sizes = pyramid.level_sizes(400, 300)
     assert sizes[0] == (802, 601)
-    for (width, height), (next_width, next_height) in zip(sizes, sizes[1:], strict=False):
+    for (width, height), (next_width, next_height) in itertools.pairwise(sizes):
         assert (next_width, next_height) == (int(width * 5 / 6 + 1e-9), int(height * 5 / 6 + 1e-9))
     assert min(sizes[-1]) == 1
 
