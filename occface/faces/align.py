@@ -136,9 +136,11 @@ def _corners(transform: np.ndarray, size: int) -> np.ndarray:
 
 def outside(transform: np.ndarray, image: np.ndarray, size: int = CROP_SIZE) -> float:
     """Return which part of the crop, in [0, 1], lies outside the photograph."""
-    crop = _corners(transform, size).astype(np.float32)
+    corners = _corners(transform, size)
+    middle = corners.mean(axis=0)  # taken off before rounding: a crop far away is no point
     height, width = image.shape[:2]
-    photo = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float32) - np.float32(0.5)
+    photo = (np.array([[0, 0], [width, 0], [width, height], [0, height]]) - 0.5 - middle).astype(np.float32)
+    crop = (corners - middle).astype(np.float32)
     area, _ = cv2.intersectConvexConvex(crop, photo)
     return float(np.clip(1 - area / cv2.contourArea(crop), 0, 1))
 

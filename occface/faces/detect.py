@@ -140,11 +140,17 @@ class DlibDetector:
 
     name: ClassVar[str] = "dlib"
     assets: ClassVar[tuple[str, ...]] = ()
-    #: The long side in px that the first level of each pass has at most.
-    passes: ClassVar[tuple[int, ...]] = (170, 345, 600, 1920)
-    #: The long side of two more passes, off the pyramid: of a face that all windows miss by a hair, one may fit here. They
-    #: find 6 of the 15 faces of 1,404 photographs that the pyramid misses.
-    between: ClassVar[tuple[int, ...]] = (256, 512)
+    #: The passes in their order: "level", and the long side in px that the first level has at most; or "between", and the long
+    #: side of a pass off the pyramid: of a face that all its windows miss by a hair, one may fit there. Those find 6 of the 15
+    #: faces of 1,404 photographs that the pyramid misses, and the first is so quick that it comes before the large levels.
+    passes: ClassVar[tuple[tuple[str, int], ...]] = (
+        ("level", 170),
+        ("level", 345),
+        ("between", 256),
+        ("level", 600),
+        ("level", 1920),
+        ("between", 512),
+    )
 
     def detect(self, image: np.ndarray, *, thorough: bool = False, known: Sequence[Detection] = ()) -> list[Detection]:
         """Return the faces of the first pass that finds any; thoroughly, those of the last pass and what the others add.
@@ -163,24 +169,15 @@ class DlibDetector:
         list of Detection
             Boxes in pixels of `image`; they may reach beyond its border. Scores are distances to the SVM's plane, above 0.
         """
-        levels = self._levels(image)
+        passes = self._passes(image)
+        if thorough:
+            passes.sort(reverse=True, key=lambda each: (each[0] == "level", each[2]))
         found: list[Detection] = []
-        for level in reversed(levels) if thorough else levels:
-            found = _joined(found, self._search(image, level, thorough))
+        for kind, number, _ in passes:
+            more = _search_level(image, number, thorough) if kind == "level" else _search_between(image, number)
+            found += [face for face in more if not any(_overlap(face, other) for other in found)]
             if found and not thorough:
-                return found
-        for side in () if found else self._between(image):
-            found = found or _search_resized(image, side)
-        return found
-
-    def _search(self, image: np.ndarray, level: int, thorough: bool) -> list[Detection]:
-        """Return the faces found from a level of the pyramid on.
-
-        Where the largest face fits the smallest window of the level, a finer level may fit it better, and is tried.
-        """
-        found, further = _run(image, level)
-        if found and not thorough and level > 0 and further == 0:
-            return _run(image, max(0, level - 2))[0] or found
+                break
         return found
 
     def tried(self, image: np.ndarray) -> str:
@@ -189,20 +186,37 @@ class DlibDetector:
         Examples
         --------
         >>> DlibDetector().tried(np.zeros((300, 400, 3), np.uint8))
-        'tried at 153, 320, 556, 802, 256, 400 px'
+        'tried at 153, 320, 256, 556, 802, 400 px'
+        """
+        return f"tried at {', '.join(str(side) for _, _, side in self._passes(image))} px"
+
+    def _passes(self, image: np.ndarray) -> list[tuple[str, int, int]]:
+        """Return the passes for a picture: the kind, the number of the level or the long side, and in any case the long side.
+
+        What is smaller than a pass wants is searched whole, and not twice.
         """
         sizes = pyramid.level_sizes(image.shape[1], image.shape[0])
-        sides = [*(max(sizes[level]) for level in self._levels(image)), *self._between(image)]
-        return f"tried at {', '.join(map(str, sides))} px"
+        passes = []
+        for kind, side in self.passes:
+            if kind == "level":
+                level = pyramid.level_below(sizes, side)
+                passes.append((kind, level, max(sizes[level])))
+            else:
+                side = min(side, max(image.shape[:2]))
+                passes.append((kind, side, side))
+        return list(dict.fromkeys(passes))
 
-    def _levels(self, image: np.ndarray) -> list[int]:
-        """Return the level that each pass begins with: what is smaller than a pass wants is searched whole, and not twice."""
-        sizes = pyramid.level_sizes(image.shape[1], image.shape[0])
-        return list(dict.fromkeys(pyramid.level_below(sizes, side) for side in self.passes))
 
-    def _between(self, image: np.ndarray) -> list[int]:
-        """Return the long sides of the passes off the pyramid, none larger than the photograph's."""
-        return list(dict.fromkeys(min(side, max(image.shape[:2])) for side in self.between))
+def _search_level(image: np.ndarray, level: int, thorough: bool) -> list[Detection]:
+    """Return the faces found from a level of the pyramid on.
+
+    Where the largest face fits the smallest window of the level, a finer level may fit it better, and is tried; but not where
+    all levels are tried anyway.
+    """
+    found, further = _run(image, level)
+    if found and not thorough and level > 0 and further == 0:
+        return _run(image, max(0, level - 2))[0] or found
+    return found
 
 
 def _run(image: np.ndarray, level: int) -> tuple[list[Detection], int]:
@@ -214,7 +228,7 @@ def _run(image: np.ndarray, level: int) -> tuple[list[Detection], int]:
     return found, max((further for _, further in placed), default=0)
 
 
-def _search_resized(image: np.ndarray, side: int) -> list[Detection]:
+def _search_between(image: np.ndarray, side: int) -> list[Detection]:
     """Return the faces found in a photograph shrunk to a long side."""
     height, width = image.shape[:2]
     factor = side / max(height, width)
@@ -230,11 +244,6 @@ def _search_resized(image: np.ndarray, side: int) -> list[Detection]:
         )
         for r, score in zip(rectangles, scores, strict=True)
     ]
-
-
-def _joined(found: list[Detection], more: list[Detection]) -> list[Detection]:
-    """Add the detections of another pass, but for those of faces that are among those found."""
-    return [*found, *(face for face in more if not any(_overlap(face, other) for other in found))]
 
 
 def _overlap(one: Detection, other: Detection) -> bool:

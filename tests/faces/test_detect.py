@@ -59,7 +59,8 @@ def test_the_box_is_that_of_the_photograph_whatever_its_size():
 @pytest.mark.parametrize(("side", "last"), [(300, 1), (150, 2), (80, 3)])
 def test_a_small_face_is_found_by_a_later_pass(side, last):
     photo = on_canvas((1400, 1000), (1, side, 650, 300))
-    for earlier in detect.DlibDetector.passes[:last]:
+    levels = [side for kind, side in detect.DlibDetector.passes if kind == "level"]
+    for earlier in levels[:last]:
         assert found_from(photo, earlier) == []
     (face,) = detect.DlibDetector().detect(photo)
     assert overlap(face.box, np.array([650, 300, 650, 300]) + np.array([75, 90, 250, 265]) * side / 320) > 0.5
@@ -142,8 +143,8 @@ def test_odd_sizes_are_searched_without_trouble(size):
 @pytest.mark.parametrize(
     ("size", "words"),
     [
-        ((3000, 2000), "tried at 154, 322, 558, 1673, 256, 512 px"),
-        ((200, 300), "tried at 166, 289, 501, 602, 256, 300 px"),
+        ((3000, 2000), "tried at 154, 322, 256, 558, 1673, 512 px"),
+        ((200, 300), "tried at 166, 289, 256, 501, 602, 300 px"),
         ((90, 80), "tried at 150, 181, 90 px"),
     ],
 )
