@@ -1,14 +1,14 @@
 """How well a grid of generated people keeps what it promises: poses, expressions, identities.
 
-Measured on the pictures as `GridSource` gives them, in the folder of which a picture stays once it is drawn, so that the
-script goes on where it was stopped. Three things bear on what the figures mean:
+The work folder keeps a record and the aligned faces of each person, so that the script goes on where it was stopped; the
+contact sheet is written there too. Three things bear on what the figures mean:
 
-- The recogniser chose the faces (each lies near its person's neutral frontal face) but never compared two people, so rank-1
-  is helped by the choice and not decided by it. A second opinion that took no part is given beside it: the correlation of
-  the aligned faces' grey values after a Gaussian blur, with each row and column for what it is worth - a far weaker witness.
-- The yaw is measured as it was chosen by; a second head model and OpenCV's perspective solver give another measure of it.
-- The expression is told by landmarks; mini-XCEPTION, which looks at pixels and had a say in what is neutral
-  only, gives another.
+- The recogniser took part in the choice: each face lies near its person's neutral frontal face for it. It never compared two
+  people, so rank-1 is helped by the choice but not settled by it. A second opinion, which had no part in anything, is the
+  correlation of the aligned faces' blurred grey values: a far weaker witness, to be read beside chance.
+- The yaw is measured as it was when the faces were chosen. Another head, seen by OpenCV's perspective solver, gives another
+  measure; it uses the corners of the mouth and the chin, which expressions move.
+- The expression is told by landmarks. mini-XCEPTION, which looks at pixels, had a say only in what is neutral.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class Degradation:
 
     def occluded_hr(self, hr: np.ndarray, mask: np.ndarray, kind: str, place: Place) -> np.ndarray:
         """Return an HR face, uint8 (128, 128, 3), with what is under a mask of some type replaced by the fill."""
-        return occlude(hr, mask, self.fill, place.rng(self.seed, f"fill/{kind}"))
+        return occlude(hr, mask, self.fill, lambda: place.rng(self.seed, f"fill/{kind}"))
 
     def occluded_lr(self, hr: np.ndarray, mask: np.ndarray, kind: str, place: Place) -> np.ndarray:
         """Return the LR face of an occluded HR face, uint8 (16, 16, 3), made after occluding."""

@@ -32,7 +32,7 @@ _FACTOR = 0.709
 #: How likely a face must be for the three networks.
 _THRESHOLDS = (0.6, 0.7, 0.7)
 
-#: The long side in px that larger photographs are shrunk to: the first network takes 45 bytes for each of their pixels.
+#: The long side in px that larger photographs are shrunk to: a square one of that size takes 85 MB and 2 s.
 _LONG_SIDE = 1600
 
 #: Windows that are shown to the second and third network at a time.
@@ -77,7 +77,8 @@ class MtcnnDetector:
         height, width = image.shape[:2]
         factor = min(1.0, _LONG_SIDE / max(height, width))
         if factor < 1:
-            image = cv2.resize(image, (round(width * factor), round(height * factor)), interpolation=cv2.INTER_AREA)
+            shape = (max(1, round(width * factor)), max(1, round(height * factor)))
+            image = cv2.resize(image, shape, interpolation=cv2.INTER_AREA)
         scale = np.array([width / image.shape[1], height / image.shape[0]] * 2)
         with one_thread():
             windows, scores = _cascade(image)

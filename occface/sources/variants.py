@@ -23,11 +23,11 @@ from occface.sources import directions, synthetic
 
 __all__ = ["CHANGES", "DISTANCE", "DRAWS", "YAW_TOLERANCE", "Face", "Person", "look", "make_person"]
 
-#: How far the measured yaw may be from the asked one, in degrees: about twice what the measuring itself errs by.
+#: How far the measured yaw may be from the asked one, in degrees: twice the spread of the yaws measured of 104 portraits taken
+#: from the front (London Set), which is 2.8.
 YAW_TOLERANCE = 6.0
 
-#: How far a face may be from its person's neutral frontal face. Stricter than the recogniser's own threshold of 0.6, below
-#: which a few hundred generated people have look-alikes.
+#: How far a face may be from its person's neutral frontal face: a little less than the recogniser's own threshold of 0.6.
 DISTANCE = 0.58
 
 #: How often a face is drawn before it is given up.

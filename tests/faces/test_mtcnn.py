@@ -66,7 +66,7 @@ def test_no_face_is_seen_where_none_is(name):
     assert mtcnn.MtcnnDetector().detect(image if image.ndim == 3 else np.dstack([image] * 3)) == []
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (5, 400), (12, 13), (40, 40)])
+@pytest.mark.parametrize("shape", [(1, 1), (5, 400), (12, 13), (40, 40), (1, 5000)])
 def test_odd_sizes_are_searched_without_trouble(shape):
     assert mtcnn.MtcnnDetector().detect(np.zeros((*shape, 3), np.uint8)) == []
 

@@ -46,15 +46,13 @@ def keras_run(path, x: np.ndarray) -> np.ndarray:
     with h5py.File(path) as file:
         layers = json.loads(file.attrs["model_config"])["config"]["layers"]
         weights = {}
-        for layer in file["model_weights"] if "model_weights" in file else file:
-            group = (file["model_weights"] if "model_weights" in file else file)[layer]
-            group.visititems(
-                lambda name, item, layer=layer: (
-                    weights.update({(layer, name.split("/")[-1]): np.asarray(item, np.float64)})
-                    if isinstance(item, h5py.Dataset)
-                    else None
-                )
-            )
+
+        def collect(name: str, item: object) -> None:
+            if isinstance(item, h5py.Dataset):
+                layer, *_, array = name.split("/")
+                weights[layer, array] = np.asarray(item, np.float64)
+
+        file.get("model_weights", file).visititems(collect)
     done = {}
     for layer in layers:
         name, kind, config = layer["name"], layer["class_name"], layer["config"]

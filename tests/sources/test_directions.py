@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from importlib import resources
 
 import numpy as np
@@ -28,6 +29,9 @@ def test_the_file_is_small_and_of_the_expected_form(control):
     data = resources.files("occface.sources").joinpath(directions.FILE).read_bytes()
     assert len(data) < 100_000
     assert directions.digest() == hashlib.sha256(data).hexdigest()
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        assert tuple(arrays["controls"].tolist()) == directions.CONTROLS
+        assert tuple(arrays["measures"].tolist()) == NAMES
     assert control.vectors.shape == (6, 512)
     assert control.vectors.dtype == np.float32
     assert control.effect.shape == (len(NAMES), len(directions.CONTROLS))
