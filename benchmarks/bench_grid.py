@@ -160,7 +160,7 @@ def main() -> None:
     parser.add_argument("--poses", default="-30,0,30")
     parser.add_argument("--expressions", default="neutral,smile,surprise")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--truncation", type=float, default=0.7)
+    parser.add_argument("--truncation", type=float, default=0.85)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()

@@ -271,7 +271,7 @@ def pull(name: str) -> dict[str, Path]:
 
 
 def obtain(names: Iterable[str]) -> None:
-    """Fetch those assets that are not here yet, saying so, and compare all with their hashes.
+    """Fetch those assets that are not here yet, saying so. Those that are here are compared with their hashes when used.
 
     Raises
     ------
@@ -281,7 +281,7 @@ def obtain(names: Iterable[str]) -> None:
     for name in names:
         if find(name) is None:
             log.info("fetching %s: %s", name, _get(name).purpose)
-        pull(name)
+            pull(name)
 
 
 def _by_hand(asset: Asset, source: str) -> str:

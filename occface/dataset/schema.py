@@ -122,23 +122,43 @@ def mask_types(group: Any) -> tuple[str, ...]:
     return tuple(sorted(group["occluded"]))
 
 
-def content_hash(file: Any, configuration: dict[str, Any], block: int = 512) -> str:
+def content_hash(file: Any, configuration: Mapping[str, Any], block: int = 512) -> str:
     """Return the SHA-256 of what an open HDF5 file says: its configuration and every data set's name, type, shape, values.
 
-    The order of writing, the layout and the versions of the software that wrote the file do not matter.
+    The order of writing, the layout and the versions of the software that wrote the file do not matter. It is the hash of a
+    text with a line for each data set, in the order of their names, that holds the hash of its values: of numbers their bytes,
+    of text and photographs each value with its length before it.
     """
-    digest = hashlib.sha256(files.canonical_json(configuration).encode())
+    digests = {}
     found: list[str] = []
     file.visit(lambda name: found.append(name) if hasattr(file[name], "dtype") else None)
-    for name in sorted(found):
+    for name in found:
+        digest = hashlib.sha256()
         data = file[name]
-        text = h5py.check_string_dtype(data.dtype) is not None
-        digest.update(f"{name}|{'str' if text else data.dtype.str}|{data.shape}".encode())
-        if not text and h5py.check_vlen_dtype(data.dtype) is not None:
-            for number in range(len(data)):  # one by one: these are whole photographs
-                digest.update(len(data[number]).to_bytes(8, "little") + data[number].tobytes())
-            continue
-        for start in range(0, len(data), block):
-            values = data[start : start + block]
-            digest.update(b"\0".join(values.tolist()) + b"\0" if text else np.ascontiguousarray(values).tobytes())
-    return digest.hexdigest()
+        if data.dtype.kind == "O":
+            for number in range(len(data)):  # one by one: they may be whole photographs
+                digest.update(sized(data[number]))
+        else:
+            for start in range(0, len(data), block):
+                digest.update(np.ascontiguousarray(data[start : start + block]).data)
+        digests[name] = (type_name(data.dtype), data.shape, digest.hexdigest())
+    return combined_hash(configuration, digests)
+
+
+def type_name(dtype: np.dtype[Any]) -> str:
+    """Return how the content hash names a type: ``str`` and ``bytes`` for those of variable length."""
+    if dtype.kind != "O":
+        return str(dtype.str)
+    return "str" if h5py.check_string_dtype(dtype) is not None else "bytes"
+
+
+def sized(value: bytes | str | np.ndarray) -> bytes:
+    """Return a value of variable length as the content hash takes it: its length in eight bytes, and its bytes."""
+    data = value.encode() if isinstance(value, str) else bytes(value)
+    return len(data).to_bytes(8, "little") + data
+
+
+def combined_hash(configuration: Mapping[str, Any], digests: Mapping[str, tuple[str, tuple[int, ...], str]]) -> str:
+    """Return the content hash, given type, shape and hash of the values of each data set by its name."""
+    lines = [f"{name}|{type_}|{shape}|{digest}" for name, (type_, shape, digest) in sorted(digests.items())]
+    return hashlib.sha256("\n".join([files.canonical_json(configuration), *lines]).encode()).hexdigest()

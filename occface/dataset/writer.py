@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import h5py
 import numpy as np
 
 from occface import files, progress
-from occface.dataset.schema import COLUMNS, SCHEMA_VERSION, SPLITS, UNCROPPED, Form, content_hash
+from occface.dataset.schema import COLUMNS, SCHEMA_VERSION, SPLITS, UNCROPPED, Form, combined_hash, sized, type_name
 from occface.dataset.shards import read_shards
 from occface.errors import OccfaceError
 from occface.versions import software_versions
@@ -52,17 +53,17 @@ def assemble(output: Path, shards: Sequence[Path], root: dict[str, Any]) -> tupl
     needed += sum(counts.values()) * (1024 + sum(int(np.prod(f.shape)) * np.dtype(f.dtype).itemsize for f in numeric))
     _check_space(output.parent, needed)
     with files.atomic_path(output) as temporary, h5py.File(temporary, "w") as file:
-        for split, count in counts.items():
-            if count:
-                group = file.create_group(split)
-                for field in numeric:
-                    group.create_dataset(field.path, (count, *field.shape), field.dtype)
-                for name in COLUMNS:
-                    group.create_dataset(name, (count,), h5py.string_dtype())
-                if form.uncropped:
-                    group.create_dataset(UNCROPPED, (count,), h5py.vlen_dtype(np.uint8))
-        _fill(file, shards, [field.path for field in numeric], form.uncropped)
-        hash_ = content_hash(file, configuration)
+        columns = {
+            f"{split}/{name}": _Column(file.create_dataset(f"{split}/{name}", (count, *shape), dtype))
+            for split, count in counts.items()
+            for name, shape, dtype in _data_sets(form)
+            if count
+        }
+        with progress.bar(len(shards), "joining", "shard") as bar:
+            for part in read_shards(shards, [*(name for name, _, _ in _data_sets(form)), "split", "uncropped_sizes"]):
+                _append(columns, part)
+                bar.update()
+        hash_ = combined_hash(configuration, {name: column.finish() for name, column in columns.items()})
         file.attrs["schema_version"] = SCHEMA_VERSION
         file.attrs["mask_convention"] = "1 = occluded"
         file.attrs["seed"] = configuration["seed"]
@@ -78,27 +79,54 @@ def assemble(output: Path, shards: Sequence[Path], root: dict[str, Any]) -> tupl
     return hash_, {split: count for split, count in counts.items() if count}
 
 
-def _fill(file: h5py.File, shards: Sequence[Path], fields: Sequence[str], uncropped: bool) -> None:
-    """Copy the shards' records into their groups, in order; the text, of which there is little, at the end."""
-    data = {split: {name: file[split][name] for name in fields} for split in file}
-    text: dict[str, dict[str, list[str]]] = {split: {name: [] for name in COLUMNS} for split in file}
-    position = dict.fromkeys(file, 0)
-    extra = ["split", *([UNCROPPED, "uncropped_sizes"] if uncropped else [])]
-    with progress.bar(len(shards), "joining", "shard") as bar:
-        for part in read_shards(shards, [*fields, *COLUMNS, *extra]):
-            for split in np.unique(part["split"]).tolist():
-                chosen = part["split"] == split
-                start = position[split]
-                position[split] = start + int(chosen.sum())
-                for name in fields:
-                    data[split][name][start : position[split]] = part[name][chosen]
-                for name in COLUMNS:
-                    text[split][name] += part[name][chosen].tolist()
-                if uncropped:
-                    kept = np.split(part[UNCROPPED], np.cumsum(part["uncropped_sizes"])[:-1])
-                    for place, number in enumerate(np.flatnonzero(chosen).tolist()):
-                        file[split][UNCROPPED][start + place] = kept[number]
-            bar.update()
-    for split, columns in text.items():
-        for name, values in columns.items():
-            file[split][name][:] = np.array(values, dtype=object)
+def _data_sets(form: Form) -> list[tuple[str, tuple[int, ...], Any]]:
+    """Return path, shape of a record and HDF5 type of each data set of a group."""
+    numeric: list[tuple[str, tuple[int, ...], Any]] = [(field.path, field.shape, field.dtype) for field in form.fields()]
+    kept = [(UNCROPPED, (), h5py.vlen_dtype(np.uint8))] if form.uncropped else []
+    return [*numeric, *((name, (), h5py.string_dtype()) for name in COLUMNS), *kept]
+
+
+class _Column:
+    """A data set that is filled from its beginning on, and the hash of what was put into it."""
+
+    def __init__(self, data: h5py.Dataset) -> None:
+        self.data = data
+        self._digest = hashlib.sha256()
+        self._filled = 0
+        self._text: list[str] = []
+
+    def append(self, values: np.ndarray | list[bytes]) -> None:
+        """Put further records in; text, of which there is little, is written at the end."""
+        start = self._filled
+        self._filled += len(values)
+        if isinstance(values, list):
+            for place, value in enumerate(values):
+                self._digest.update(sized(value))
+                self.data[start + place] = np.frombuffer(value, np.uint8)
+        elif values.dtype.kind == "U":
+            self._text += values.tolist()
+        else:
+            values = np.ascontiguousarray(values)
+            self._digest.update(values.data)
+            self.data[start : self._filled] = values
+
+    def finish(self) -> tuple[str, tuple[int, ...], str]:
+        """Write what was kept back; return type, shape and hash."""
+        if self._text:
+            self._digest.update(b"".join(map(sized, self._text)))
+            self.data[:] = np.array(self._text, dtype=object)
+        return type_name(self.data.dtype), self.data.shape, self._digest.hexdigest()
+
+
+def _append(columns: Mapping[str, _Column], part: dict[str, np.ndarray]) -> None:
+    """Put a shard's records into the columns of their splits."""
+    splits = part.pop("split")
+    sizes = part.pop("uncropped_sizes", None)
+    for split in np.unique(splits).tolist():
+        chosen = splits == split
+        for name, values in part.items():
+            if name == UNCROPPED and sizes is not None:
+                kept = np.split(values, np.cumsum(sizes)[:-1])
+                columns[f"{split}/{name}"].append([kept[row].tobytes() for row in np.flatnonzero(chosen).tolist()])
+            else:
+                columns[f"{split}/{name}"].append(values if chosen.all() else values[chosen])

@@ -108,7 +108,8 @@ class DlibLandmarks:
         numpy.ndarray
             (68, 2) float32.
         """
-        enlarged = cv2.resize(lr, (_LR_SIDE, _LR_SIDE), interpolation=cv2.INTER_CUBIC)
+        grey = lr.astype(np.uint16).sum(axis=2) // 3  # what the predictor makes of a colour, here before enlarging
+        enlarged = cv2.resize(grey.astype(np.uint8), (_LR_SIDE, _LR_SIDE), interpolation=cv2.INTER_CUBIC)
         return _predict(enlarged, np.array(CROP_BOX), _LR_SIDE / CROP_SIZE).astype(np.float32)
 
 

@@ -6,6 +6,7 @@ that lie about 20 dB apart.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -45,7 +46,9 @@ def _check_image(image: np.ndarray) -> None:
         raise ValueError(f"expected a uint8 RGB image of shape (H, W, 3), got {image.dtype} of shape {image.shape}")
 
 
-def occlude(hr: np.ndarray, mask: np.ndarray, fill: str, rng: np.random.Generator) -> np.ndarray:
+def occlude(
+    hr: np.ndarray, mask: np.ndarray, fill: str, rng: np.random.Generator | Callable[[], np.random.Generator]
+) -> np.ndarray:
     """Return a copy of a picture with the pixels under the mask replaced.
 
     Parameters
@@ -56,8 +59,9 @@ def occlude(hr: np.ndarray, mask: np.ndarray, fill: str, rng: np.random.Generato
         uint8 {0, 1} or bool (H, W); 1 is occluded.
     fill : str
         One of `FILLS`.
-    rng : numpy.random.Generator
-        Drawn from by the noise fills alone.
+    rng : numpy.random.Generator, or a function that returns one
+        Drawn from by the noise fills alone; a function is called for these only, since making a generator takes longer than
+        filling a hole.
 
     Returns
     -------
@@ -91,7 +95,9 @@ def occlude(hr: np.ndarray, mask: np.ndarray, fill: str, rng: np.random.Generato
     return occluded
 
 
-def _fill_values(hr: np.ndarray, hole: np.ndarray, fill: str, rng: np.random.Generator) -> Any:
+def _fill_values(
+    hr: np.ndarray, hole: np.ndarray, fill: str, rng: np.random.Generator | Callable[[], np.random.Generator]
+) -> Any:
     if fill == "gray":
         return 128
     if fill == "zero":
@@ -100,7 +106,8 @@ def _fill_values(hr: np.ndarray, hole: np.ndarray, fill: str, rng: np.random.Gen
         if hole.all():
             raise ValueError("expected an unoccluded pixel for the mean colour, got a mask that covers the whole picture")
         return np.rint(hr[~hole].mean(axis=0)).astype(np.uint8)
-    return rng.integers(128 if fill == "noise01" else 0, 256, (int(hole.sum()), 3), dtype=np.uint8)
+    generator = rng if isinstance(rng, np.random.Generator) else rng()
+    return generator.integers(128 if fill == "noise01" else 0, 256, (int(hole.sum()), 3), dtype=np.uint8)
 
 
 def downsample(image: np.ndarray, size: int = 16, kernel: str = "antialiased") -> np.ndarray:

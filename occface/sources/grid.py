@@ -54,7 +54,8 @@ class GridSource:
     seed : int
         Another seed gives other people.
     truncation : float
-        In (0, 1]: how far people are from the mean face.
+        In (0, 1]: how far people are from the mean face. Of 36 people, 11 % of all pairs lie nearer than the recogniser's
+        threshold at 0.7, 5 % at 0.85, and 3 % at 1, where more pictures are spoilt.
     size : int
         512 or 1024 pixels.
 
@@ -74,7 +75,7 @@ class GridSource:
     poses: tuple[float, ...] = (-30.0, 0.0, 30.0)
     expressions: tuple[str, ...] = ("neutral", "smile")
     seed: int = 0
-    truncation: float = 0.7
+    truncation: float = 0.85
     size: int = 512
 
     name: ClassVar[str] = "synthetic-grid"
@@ -98,7 +99,7 @@ class GridSource:
             if name not in variants.CHANGES:
                 raise UsageError(f"unknown expression '{name}': {did_you_mean(name, variants.CHANGES)}")
         if not 0 < self.truncation <= 1:
-            raise UsageError(f"expected a truncation in (0, 1], got {self.truncation}; 0.7 is usual")
+            raise UsageError(f"expected a truncation in (0, 1], got {self.truncation}; 0.85 is usual")
         if self.size not in (512, 1024):
             raise UsageError(f"expected a size of synthetic faces of 512 or 1024, got {self.size}")
 
@@ -121,8 +122,8 @@ class GridSource:
     def read(self, photo: Photo) -> Photograph:
         """Return a face, with what was measured of it, and the box in which it was found.
 
-        The first face of a person takes about ten seconds on one processor core, for all of theirs are drawn; the others are
-        at hand then, if they are asked for in the same process before another person's.
+        The first face of a person takes some twenty seconds on one processor core, for all of theirs are drawn; the others
+        are at hand then, if they are asked for in the same process before another person's.
 
         Raises
         ------

@@ -126,7 +126,9 @@ def look(image: np.ndarray) -> Face:
         raise BadImageError("no face found in the picture drawn")
     box = max(found, key=lambda face: (face.area, face.score)).box
     landmarks = DlibLandmarks()(image, box)
-    return Face(image, box, landmarks, measure(landmarks), expression_scores(image, box))
+    with synthetic.one_thread():
+        scores = expression_scores(image, box)
+    return Face(image, box, landmarks, measure(landmarks), scores)
 
 
 #: Completes a face, and says why it is not taken.

@@ -23,7 +23,7 @@ from occface.sources.base import Photo
 from occface.sources.grid import GridSource
 
 #: A person who is whole at the first attempt, so that the tests are quick.
-SMALL = GridSource(3, poses=(0, 20), expressions=("neutral", "smile"), seed=4)
+SMALL = GridSource(3, poses=(0, 20), expressions=("neutral", "smile"), seed=2)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -86,7 +86,7 @@ def test_turning_moves_the_nose_and_no_two_faces_are_equal(faces):
 
 
 def test_a_person_depends_neither_on_how_many_there_are_nor_on_process_and_threads(faces):
-    source = GridSource(2, poses=(0, 20), expressions=("neutral", "smile"), seed=4)
+    source = GridSource(2, poses=(0, 20), expressions=("neutral", "smile"), seed=2)
     code = (
         "import pickle, sys; source = pickle.loads(sys.stdin.buffer.read());"
         "print(*(source.read(photo).sha256 for photo in source.photos()[:4]))"
@@ -103,7 +103,7 @@ def test_a_face_that_cannot_be_had_is_refused_with_its_reason(monkeypatch):
     monkeypatch.setattr(variants, "DRAWS", 4)
     monkeypatch.setattr(grid, "ATTEMPTS", 1)
     grid._person.cache_clear()
-    source = GridSource(1, poses=(0,), expressions=("neutral", "smile"), seed=4)
+    source = GridSource(1, poses=(0,), expressions=("neutral", "smile"), seed=2)
     try:
         neutral, smile = source.photos()
         assert source.read(neutral).measured["distance"] == "0.000"
