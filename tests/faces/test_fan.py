@@ -1,29 +1,22 @@
-"""FAN's path with random weights: framing and decoding are held against the package's own functions."""
+"""FAN's path with random weights: loading, framing, flipping, borders. See test_fan_reference.py for the package itself."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
 import pickle
-import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
-from scipy.ndimage import shift
 
 from occface import assets
-from occface.errors import AssetError, BadImageError, UsageError
+from occface.errors import AssetError, BadImageError
 from occface.faces import align, fan
+from occface.faces.mirror import MIRRORED
 from occface.files import sha256_file
 from occface.images import read_image
-
-# To compile the few lines that are called here takes longer than to run them.
-os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
-models = pytest.importorskip("face_alignment.models")
-theirs = pytest.importorskip("face_alignment.utils")
+from occface.networks.fan import FAN
 
 FACES = sorted((Path(__file__).parents[1] / "data" / "faces").glob("*.jpg"))
 BOX = (75.0, 90.0, 250.0, 265.0)
@@ -36,7 +29,7 @@ def weights(tmp_path_factory):
     asset = assets.ASSETS["fan"]
     path = folder / asset.files[0].name
     torch.manual_seed(0)
-    network = models.FAN(4)
+    network = FAN(4)
     torch.save(network.state_dict(), path)
     file = dataclasses.replace(asset.files[0], sha256=sha256_file(path))
     return folder, dataclasses.replace(asset, files=(file,)), network.eval()
@@ -53,67 +46,27 @@ def network(weights, monkeypatch):
     fan._network.cache_clear()
 
 
-def package_centre_and_scale(box):
-    """The package's framing of a box, from its description: see its function for landmarks from an image."""
-    x0, y0, x1, y1 = box
-    return torch.tensor([(x0 + x1) / 2, (y0 + y1) / 2 - (y1 - y0) * theirs.CENTER_Y_OFFSET]), (
-        x1 - x0 + y1 - y0
-    ) / theirs.REFERENCE_SCALE
-
-
-@pytest.mark.parametrize("box", [BOX, (60.0, 60.0, 200.0, 240.0), (120.0, 150.0, 330.0, 350.0)])
-def test_the_framing_is_the_packages_to_a_pixel_of_what_the_network_sees(box):
-    image = cv2.GaussianBlur(read_image(FACES[0]), (0, 0), 2)
-    expected = theirs.crop(image, *package_centre_and_scale(box))
+#: Where the package face-alignment 1.5.0 begins and ends what its network sees of a box: its `transform`, called with it.
+@pytest.mark.parametrize(
+    ("box", "low", "high"),
+    [
+        (BOX, (-15, -21), (341, 335)),
+        ((60.0, 60.0, 200.0, 240.0), (-32, -34), (294, 292)),
+        ((120.0, 150.0, 330.0, 350.0), (16, 17), (435, 436)),
+    ],
+)
+def test_the_framing_is_the_packages_to_its_rounding(box, low, high):
     transform = fan.frame(box)
-    seen = align.warp(image, transform, 256)
-    inside = align.warp_labels(np.ones(image.shape[:2], np.uint8), transform, 256) & (expected.sum(2) > 0)
-    inside[[0, -1]] = inside[:, [0, -1]] = 0
-    inside = cv2.erode(inside, np.ones((9, 9), np.uint8)).astype(bool)
-    assert inside.mean() > 0.2
-    # The package rounds its corners towards zero; so a shift by less than a pixel remains.
-    errors = {}
-    for step in (-2, -1, 0, 1, 2):
-        moved = shift(seen.astype(float), (step, step, 0), order=1)
-        errors[step] = np.abs(moved - expected)[inside].mean()
-    assert min(errors, key=errors.get) in (-1, 0)
-    assert errors[0] < 3
-    assert errors[0] < 0.5 * errors[2]
-
-
-@pytest.mark.parametrize("smooth", [False, True])
-def test_decoding_is_the_packages(smooth):
-    maps = np.random.default_rng(0).normal(size=(68, 64, 64)).astype(np.float32)
-    if smooth:
-        maps = np.stack([cv2.GaussianBlur(each, (0, 0), 3) for each in maps])
-    maps[0, 0, 5] = maps[1, 63, 63] = maps[2, 30, 0] = 9
-    expected, _, _ = theirs.get_preds_fromhm(maps[None].copy())
-    np.testing.assert_array_equal(fan.peaks(maps), expected[0])
-
-
-def test_landmarks_are_the_packages_to_a_pixel_of_its_heatmaps_rounding(network):
-    image = read_image(FACES[1])
-    centre, scale = package_centre_and_scale(BOX)
-    points = fan.FanLandmarks()(image, BOX)
-    assert points.shape == (68, 2)
-    assert points.dtype == np.float32
-    transform = fan.frame(BOX)
-    seen = align.warp(image, transform, 256)
-    x, y = ((np.arange(256) - part) / transform[0, 0] for part in transform[:, 2])
-    seen[(y < -0.5) | (y > 319.5)] = 0
-    seen[:, (x < -0.5) | (x > 319.5)] = 0
-    with torch.inference_mode():
-        maps = network(torch.from_numpy(seen).permute(2, 0, 1)[None].float() / 255)[-1].numpy()
-    _, expected, _ = theirs.get_preds_fromhm(maps, centre.numpy(), scale)
-    # They give whole pixels, rounded towards zero, of a picture whose first pixel's middle is 0.5.
-    assert np.abs(points - expected[0]).max() <= 1
+    first, last = align.apply(align.inverse(transform), np.array([[0.0, 0.0], [255.0, 255.0]]))
+    assert np.abs(first - low).max() <= 2.5  # whole pixels there, of a picture whose first pixel is 1, rounded towards zero
+    assert np.abs(last - high).max() <= 2.5
 
 
 def test_with_flipping_the_heatmaps_are_the_mean_with_those_of_the_mirrored_face(network):
     seen = align.warp(read_image(FACES[2]), fan.frame(BOX), 256)
     batch = torch.from_numpy(seen).permute(2, 0, 1)[None].float() / 255
     with torch.inference_mode():
-        expected = network(batch)[-1] + theirs.flip(network(theirs.flip(batch))[-1], is_label=True)
+        expected = network(batch) + network(batch.flip(3)).flip(3)[:, MIRRORED]
         found = fan.FanLandmarks(flip=True)._heatmaps(seen)
     np.testing.assert_allclose(found, expected[0].numpy(), atol=1e-5)
 
@@ -166,9 +119,6 @@ def test_what_is_missing_is_named(monkeypatch):
     image = np.zeros((300, 300, 3), np.uint8)
     monkeypatch.setattr("occface.assets.find", lambda name: None)
     with pytest.raises(AssetError, match="occface assets pull fan"):
-        fan.FanLandmarks()(image, BOX)
-    monkeypatch.setitem(sys.modules, "face_alignment.models", None)
-    with pytest.raises(UsageError, match=r"needs face-alignment: run `pip install occface\[fan\]`"):
         fan.FanLandmarks()(image, BOX)
     assert len(pickle.dumps(fan.FanLandmarks())) < 200
 
