@@ -204,7 +204,8 @@ def make_dataset(source: str, output: Path, as_json: bool, **options: Any) -> No
         source, options.pop("source_type"), **where, **lists, seed=options["seed"], faces=options.pop("faces_file")
     )
     folder, inverted = options.pop("mask_dir"), options.pop("invert_masks")
-    running = {name: options.pop(name) for name in ("backend", "scheduler", "resume", "overwrite", "preview", "write_faces")}
+    outputs = ("preview", "contact_sheet", "write_faces")
+    running = {name: options.pop(name) for name in ("backend", "scheduler", "resume", "overwrite", *outputs)}
     workers = options.pop("workers") or default_workers()
     config = DatasetConfig.from_preset(
         options.pop("preset"),

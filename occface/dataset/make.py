@@ -18,6 +18,7 @@ from typing import Any
 
 from occface import __version__, assets, faces, files, parallel, progress
 from occface.dataset.config import DatasetConfig
+from occface.dataset.grid import describe_grid, grid_lines, write_contact_sheet
 from occface.dataset.reader import DatasetFile
 from occface.dataset.schema import SCHEMA_VERSION
 from occface.dataset.shards import Shard, make_shard, plan_shards, read_shards
@@ -33,13 +34,17 @@ __all__ = ["MadeDataset", "make_dataset"]
 
 @dataclass(frozen=True)
 class MadeDataset:
-    """What `make_dataset` did: the file, its content hash, faces per split, and the rejected photographs with reasons."""
+    """What `make_dataset` did: the file, its content hash, faces per split, and the rejected photographs with reasons.
+
+    `grid` is what `occface.dataset.grid.describe_grid` says of a grid of generated people.
+    """
 
     path: Path
     content_hash: str
     counts: dict[str, int]
     rejected: list[tuple[str, str]]
     rejected_path: Path
+    grid: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
@@ -49,13 +54,15 @@ class MadeDataset:
             "faces": self.counts,
             "rejected": len(self.rejected),
             "rejected_list": str(self.rejected_path),
+            **({"grid": self.grid} if self.grid else {}),
         }
 
     def text(self) -> str:
-        """Return what was made in one or two lines for people."""
+        """Return what was made in a few lines for people."""
         counts = ", ".join(f"{count} {split}" for split, count in self.counts.items())
         lines = f"{self.path}: {sum(self.counts.values())} faces ({counts}), content hash {self.content_hash[:16]}"
-        return lines + (f"\n{len(self.rejected)} photographs rejected, listed in {self.rejected_path}" if self.rejected else "")
+        lines += f"\n{len(self.rejected)} photographs rejected, listed in {self.rejected_path}" if self.rejected else ""
+        return lines + (f"\n{grid_lines(self.grid)}" if self.grid else "")
 
 
 def _open_parts(output: Path, request: dict[str, Any], resume: bool, overwrite: bool) -> Path:
@@ -90,6 +97,7 @@ def make_dataset(
     resume: bool = False,
     overwrite: bool = False,
     preview: Path | None = None,
+    contact_sheet: Path | None = None,
     write_faces: Path | None = None,
 ) -> MadeDataset:
     """Make a data set of occluded LR / non-occluded HR face pairs (paper, section IV-A).
@@ -110,6 +118,8 @@ def make_dataset(
         Replace an existing file, and drop unfinished work.
     preview : path, optional
         Draw some of the pairs into this PNG file, see `occface.dataset.preview`.
+    contact_sheet : path, optional
+        Draw all faces of a grid of generated people into this PNG file.
     write_faces : path, optional
         Write the boxes and landmarks of all faces into this CSV file, with which another run need not look for them.
 
@@ -125,10 +135,13 @@ def make_dataset(
         If no photograph could be used, or the disk is full; finished shards are kept.
     """
     made = _make(source, Path(output), config or DatasetConfig(), workers, backend, scheduler, resume, overwrite)
+    made = dataclasses.replace(made, grid=describe_grid(DatasetFile(made.path)))
     if preview is not None:
         from occface.dataset.preview import preview_sheet  # it draws with matplotlib, which takes long to import
 
         preview_sheet(DatasetFile(made.path), preview)
+    if contact_sheet is not None:
+        write_contact_sheet(DatasetFile(made.path), contact_sheet)
     if write_faces is not None:
         known_faces.write_faces(write_faces, _known_faces(DatasetFile(made.path)))
     return made

@@ -145,6 +145,7 @@ class GridSource:
                 "pose": f"{face.measures.pose.yaw:+.1f}",
                 "expression": face.expression,
                 "distance": f"{face.distance:.3f}",
+                "draws": str(person.draws),
             },
         )
 
