@@ -10,11 +10,12 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import simplejpeg
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from occface import files
@@ -33,6 +34,7 @@ SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 # Only these decoders are tried, whatever the suffix says: another of Pillow's starts a PostScript interpreter.
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
+_ORIENTATION = 0x0112  # EXIF: how the picture is to be turned for viewing
 _lock = threading.Lock()
 
 
@@ -91,6 +93,11 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
                 f"{width}x{height} is {width * height / 1e6:.4g} megapixels, "
                 f"more than the {max_pixels / 1e6:.4g} allowed (--max-pixels)"
             )
+        if image.format == "JPEG" and image.mode == "RGB" and image.getexif().get(_ORIENTATION, 1) == 1:
+            # The common case, at a quarter of Pillow's time and with the same pixels. Whatever is amiss with the file,
+            # Pillow then decides, as for all other files.
+            with suppress(ValueError):
+                return np.asarray(simplejpeg.decode_jpeg(data, "RGB"))
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
         return _to_rgb(image)

@@ -257,3 +257,20 @@ def test_network_form_and_back():
 def test_network_values_out_of_range_are_clamped():
     x = torch.tensor([-3.0, -1.0, 0.0, 0.999, 1.5], dtype=torch.bfloat16).reshape(1, 5, 1).expand(3, 5, 1)
     np.testing.assert_array_equal(images.to_uint8(x)[:, 0], [[0] * 3, [0] * 3, [128] * 3, [255] * 3, [255] * 3])
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"quality": 30}, {"optimize": True}])
+def test_a_jpeg_has_the_pixels_that_pillow_gives_it(options):
+    rng = np.random.default_rng(0)
+    smooth = cv2.GaussianBlur(rng.integers(0, 256, (57, 83, 3), dtype=np.uint8), (0, 0), 2)
+    buffer = io.BytesIO()
+    Image.fromarray(smooth).save(buffer, format="JPEG", **options)
+    np.testing.assert_array_equal(images.decode_image(buffer.getvalue()), np.asarray(Image.open(buffer)))
+
+
+def test_a_jpeg_with_odd_bytes_in_it_is_what_pillow_says():
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(buffer, format="JPEG")
+    data = bytearray(buffer.getvalue())
+    data[len(data) // 2] ^= 0x55
+    np.testing.assert_array_equal(images.decode_image(bytes(data)), np.asarray(Image.open(io.BytesIO(bytes(data)))))

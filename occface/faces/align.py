@@ -186,10 +186,15 @@ def warp(image: np.ndarray, transform: np.ndarray, size: int = CROP_SIZE) -> np.
     to_samples = np.array([[samples, 0, (samples - 1) / 2], [0, samples, (samples - 1) / 2]]) @ np.vstack(
         [transform, [0, 0, 1]]
     )
+    # With a fourth channel OpenCV takes half the time, for the same colours.
     fine = cv2.warpAffine(
-        region, to_samples @ to_photo, (samples * size,) * 2, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        cv2.cvtColor(region, cv2.COLOR_RGB2RGBA),
+        to_samples @ to_photo,
+        (samples * size,) * 2,
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
     )
-    return cv2.resize(fine, (size, size), interpolation=cv2.INTER_AREA)
+    return cv2.cvtColor(cv2.resize(fine, (size, size), interpolation=cv2.INTER_AREA), cv2.COLOR_RGBA2RGB)
 
 
 def warp_labels(labels: np.ndarray, transform: np.ndarray, size: int = CROP_SIZE) -> np.ndarray:
