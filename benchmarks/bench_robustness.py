@@ -1,6 +1,6 @@
-"""Is a data set the same however it is made: killed and resumed, by any number of workers, by processes or a cluster?
+"""A data set is the same however it is made: killed and resumed, by any number of workers, by processes or a cluster.
 
-And does its making take more memory for more photographs? Prints content hashes and peak memory; exits with 1 if a hash
+And its making takes no more memory for more photographs. Prints content hashes and peak memory; exits with 1 if a hash
 differs. Memory is that of all processes together (proportional set size, sampled; Linux only).
 """
 
@@ -145,7 +145,8 @@ def main() -> None:
     else:
         for how, hash_ in hashes.items():
             print(f"{hash_[:16]}  {how}")
-        print(f"{'all the same' if same else 'NOT THE SAME'}; left behind after the kills: {', '.join(killed['left']) or 'nothing'}")
+        left = ", ".join(killed["left"]) or "nothing"
+        print(f"{'all the same' if same else 'NOT THE SAME'}; left behind after the kills: {left}")
         for count, megabytes in memory.items():
             print(f"{count} photographs: at most {megabytes:.0f} MB")
     sys.exit(0 if same and not killed["left"] else 1)

@@ -177,6 +177,7 @@ def demo(as_json: bool, **options: Any) -> None:
 @click.option("--landmarks", "landmarker", default="dlib", help="What finds the 68 landmarks: dlib or fan.")
 @click.option("--keep-uncropped", is_flag=True, help="Store the photographs too, so that faces can be pasted back.")
 @click.option("--preview", type=click.Path(path_type=Path), help="Draw 32 of the pairs into this PNG file.")
+@click.option("--contact-sheet", type=click.Path(path_type=Path), help="Draw all people of --identities into this PNG file.")
 @click.option(
     "--write-faces", type=click.Path(path_type=Path), help="Write boxes and landmarks into this CSV, for --faces-file."
 )
