@@ -17,8 +17,8 @@ import numpy as np
 from occface import assets
 from occface.faces import align
 from occface.faces.detect import check_box
-from occface.faces.inference import one_thread
 from occface.faces.mirror import MIRRORED
+from occface.networks.inference import one_thread
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from occface.faces.detect import Detection
-from occface.faces.inference import one_thread
+from occface.networks.inference import one_thread
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,43 +13,33 @@ import torch
 from occface import assets, seeding
 from occface.errors import BadImageError, UsageError
 from occface.images import to_uint8
+from occface.networks.inference import one_thread
 from occface.networks.mobilestylegan import STYLE_SIZE, MobileStyleGAN
 from occface.sources.base import Photo, Photograph
 
-__all__ = ["ASSET", "SyntheticSource", "draw", "generator", "one_thread", "style_of"]
+__all__ = ["ASSET", "SyntheticSource", "draw", "generator", "style_of"]
 
 ASSET = "mobilestylegan"
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Hold torch at one thread: sums are split among threads, so their number shows in the last bits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @functools.lru_cache(maxsize=1)
 def generator() -> MobileStyleGAN:
     """Return the generator, loaded once per process."""
-    with one_thread():
+    with one_thread(gradients=True):  # others search its styles
         return MobileStyleGAN.from_openvino(assets.require(ASSET))
 
 
 def style_of(z: np.ndarray, truncation: float) -> np.ndarray:
     """Return the style, (1, 512) float32, of a latent, (1, 512) float32 and standard normal, moved towards the mean face."""
     network = generator()
-    with one_thread(), torch.inference_mode():
+    with one_thread():
         return network.truncate(network.mapping(torch.from_numpy(z)), truncation).numpy()
 
 
 def draw(styles: np.ndarray, size: int) -> np.ndarray:
     """Draw one face, (size, size, 3) uint8 RGB, of a style, (1, 512) float32, or of one style per level, (1, 16, 512)."""
     network = generator()
-    with one_thread(), torch.inference_mode():
+    with one_thread():
         return np.ascontiguousarray(to_uint8(network.synthesis(torch.from_numpy(styles), size)[0]))
 
 

@@ -19,6 +19,7 @@ from occface.faces.expression import expression_scores, is_neutral, told_express
 from occface.faces.landmarks import DlibLandmarks
 from occface.faces.measures import NAMES, Measures, measure
 from occface.faces.recognition import embed
+from occface.networks.inference import one_thread
 from occface.sources import directions, synthetic
 
 __all__ = ["CHANGES", "DISTANCE", "DRAWS", "YAW_TOLERANCE", "Face", "Person", "look", "make_person"]
@@ -126,7 +127,7 @@ def look(image: np.ndarray) -> Face:
         raise BadImageError("no face found in the picture drawn")
     box = max(found, key=lambda face: (face.area, face.score)).box
     landmarks = DlibLandmarks()(image, box)
-    with synthetic.one_thread():
+    with one_thread():
         scores = expression_scores(image, box)
     return Face(image, box, landmarks, measure(landmarks), scores)
 
