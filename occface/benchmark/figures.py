@@ -6,10 +6,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from occface import lettering
 from occface.images import write_png
 
 __all__ = ["comparison_grid"]
@@ -56,7 +56,7 @@ def comparison_grid(
     """
     _check(columns, row_labels)
     rows = len(columns[0][1])
-    font = _font(max(11, round(cell * 0.11)))
+    font = lettering.font(max(11, round(cell * 0.11)))
     titles = [_wrap(title, font, cell) for title, _ in columns]
     line = sum(font.getmetrics()) + 1
     top = _MARGIN + line * max(len(lines) for lines in titles) + _GAP
@@ -89,11 +89,6 @@ def _check(columns: Sequence[tuple[str, Sequence[np.ndarray | None]]], row_label
         raise ValueError(f"expected {rows} row labels, got {len(row_labels)}")
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    """Return DejaVu Sans, which comes with matplotlib and has letters for most of the world's names."""
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
-
-
 def _wrap(title: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
     """Break a title between words so that it fits a width; a word wider than that is cut."""
     lines: list[str] = []
@@ -101,16 +96,8 @@ def _wrap(title: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
         if lines and font.getlength(f"{lines[-1]} {word}") <= width:
             lines[-1] += f" {word}"
         else:
-            lines.append(_cut(word, font, width))
+            lines.append(lettering.cut(word, font, width))
     return lines or [""]
-
-
-def _cut(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength(f"{text}…") > width:
-        text = text[:-1]
-    return f"{text}…"
 
 
 def _cell(picture: np.ndarray | None, cell: int, font: ImageFont.FreeTypeFont) -> Image.Image:
@@ -140,5 +127,5 @@ def _runs(labels: Sequence[str]) -> list[tuple[str, int, int]]:
 
 def _sideways(text: str, font: ImageFont.FreeTypeFont, line: int, length: int) -> Image.Image:
     strip = Image.new("RGB", (length, line), _PAPER)
-    ImageDraw.Draw(strip).text((length / 2, 0), _cut(text, font, length), fill=_INK, font=font, anchor="ma")
+    ImageDraw.Draw(strip).text((length / 2, 0), lettering.cut(text, font, length), fill=_INK, font=font, anchor="ma")
     return strip.transpose(Image.Transpose.ROTATE_90)

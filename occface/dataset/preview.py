@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 from itertools import islice
-from pathlib import Path
 
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from occface import images
+from occface import images, lettering
 from occface.dataset.pairs import Degradation, Place
 from occface.dataset.reader import DatasetFile
 from occface.dataset.schema import HR_SIZE, LR_SIZE
@@ -57,13 +55,13 @@ def preview_sheet(data: DatasetFile, path: str | os.PathLike[str], faces: int = 
     chosen = _choose({name: data.count(name) for name in ([split] if split else data.splits)}, faces)
     if not chosen:
         raise UsageError(f"{data.path} holds no faces to show")
-    font = _font()
+    font = lettering.font(11)
     rows = -(-len(chosen) // _ACROSS)
     across = min(_ACROSS, len(chosen))
     top = _MARGIN + 2 * (_LINE + _GAP)
     sheet = Image.new("RGB", (2 * _MARGIN + across * _TILE[0], top + rows * _TILE[1] + _MARGIN), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    draw.text((_MARGIN, _MARGIN), _cut(_headline(data), font, across * _TILE[0]), fill=_INK, font=font)
+    draw.text((_MARGIN, _MARGIN), lettering.cut(_headline(data), font, across * _TILE[0]), fill=_INK, font=font)
     for column in range(across):
         for number, title in enumerate(_TITLES):
             x = _MARGIN + column * _TILE[0] + number * (HR_SIZE + _GAP)
@@ -116,7 +114,7 @@ def _tile(data: DatasetFile, split: str, row: int, kind: str, font: ImageFont.Fr
         tile.paste(picture, (number * (HR_SIZE + _GAP), 0))
     id_ = data.file[f"{split}/id"].asstr()[row]
     caption = f"{split} {row}, {kind} ({mask.mean():.0%} hidden): {id_}"
-    ImageDraw.Draw(tile).text((0, HR_SIZE + 1), _cut(caption, font, _TILE[0] - 2 * _GAP), fill=_INK, font=font)
+    ImageDraw.Draw(tile).text((0, HR_SIZE + 1), lettering.cut(caption, font, _TILE[0] - 2 * _GAP), fill=_INK, font=font)
     return tile
 
 
@@ -126,17 +124,3 @@ def _with_points(picture: np.ndarray, points: np.ndarray, colour: tuple[int, int
     for x, y in np.rint(points).astype(int).tolist():
         draw.point([(x, y), (x - 1, y), (x + 1, y), (x, y - 1), (x, y + 1)], fill=colour)
     return image
-
-
-def _font() -> ImageFont.FreeTypeFont:
-    """Return DejaVu Sans, which comes with matplotlib and has letters for most of the world's names."""
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), 11)
-
-
-def _cut(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    """Return a text, shortened in the end if it is wider than so many pixels."""
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength(f"{text}…") > width:
-        text = text[:-1]
-    return f"{text}…"
