@@ -154,14 +154,26 @@ def demo(as_json: bool, **options: Any) -> None:
 @click.argument("source")
 @click.argument("output", type=click.Path(path_type=Path))
 @click.option("--source-type", default="auto", help="auto, folder, celeba-hq, multi-pie, helen or synthetic.")
-@click.option("--protocol", help="Selection and split of a published data set, e.g. paper.  [default: the source's]")
+@click.option(
+    "--protocol",
+    help="Selection and split of a published data set: paper; celeba (celeba-hq), all (multi-pie), plain (helen), free.",
+)
 @click.option("--faces-file", type=click.Path(), help="Boxes or landmarks found before, CSV (folder).")
 @click.option("--count", type=click.IntRange(min=1), help="Generated faces.  [default: 1000]")
-@click.option("--truncation", type=float, help="How far generated faces may be from the mean face.  [default: 0.7]")
+@click.option(
+    "--truncation",
+    type=float,
+    help="How far generated faces may be from the mean face.  [default: 0.7; 0.85 with --identities]",
+)
 @click.option("--identities", type=click.IntRange(min=1), help="Generate so many people, each in all poses and expressions.")
 @click.option("--poses", help="Their yaws in degrees, positive to the picture's right.  [default: -30,0,30]")
-@click.option("--expressions", help="Their expressions.  [default: neutral,smile,surprise]")
-@click.option("--mask", "masks", multiple=True, help="A mask type; may be given several times.  [default: the preset's]")
+@click.option("--expressions", help="Their expressions.  [default: neutral,smile]")
+@click.option(
+    "--mask",
+    "masks",
+    multiple=True,
+    help="square, irregular, eyes, lower-face, folder, ... (all: docs/occlusions.md), a+b for both; repeatable.  [default: the preset's]",
+)
 @click.option("--masks-per-face", "draws", type=click.IntRange(min=1), default=1, help="Draw each mask type so often per face.")
 @click.option(
     "--mask-dir", type=click.Path(path_type=Path), help="A folder of your masks, for --mask folder; white is occluded."

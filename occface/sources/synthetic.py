@@ -73,7 +73,7 @@ class SyntheticSource:
     ['synthetic/000000', 'synthetic/000001']
     """
 
-    count: int
+    count: int = 1000
     seed: int = 0
     truncation: float = 0.7
     size: int = 512
