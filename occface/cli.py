@@ -172,7 +172,7 @@ def demo(as_json: bool, **options: Any) -> None:
     "--mask",
     "masks",
     multiple=True,
-    help="square, irregular, eyes, lower-face, folder, ... (all: docs/occlusions.md), a+b for both; repeatable.  [default: the preset's]",
+    help="Mask type: square, irregular, eyes, folder, ... (docs/occlusions.md), a+b for both; repeatable.",
 )
 @click.option("--masks-per-face", "draws", type=click.IntRange(min=1), default=1, help="Draw each mask type so often per face.")
 @click.option(
