@@ -32,25 +32,30 @@ def made(photos: str, output: Path, *options: str) -> dict[str, Any]:
 
 
 def kills(photos: str, folder: Path, count: int, seconds: float, seed: int) -> dict[str, Any]:
-    """Kill the command so many times at random moments, going on each time; return the hash in the end."""
+    """Kill the command so many times at random moments, going on each time; return the hashes of all that came to an end.
+
+    Where it ends before it is killed, what it made is taken away, and it begins anew.
+    """
     moments = random.Random(seed)
     output = folder / "killed.h5"
-    survived = 0
-    for _ in range(count):
+    hashes: list[str] = []
+    at: list[str] = []
+    while len(at) < count:
         process = subprocess.Popen(
             command(photos, output, "--workers", "2", "--resume"),
-            start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
         try:
-            process.wait(moments.uniform(0.2, 1) * seconds)
-            survived += 1
+            said, _ = process.communicate(timeout=moments.uniform(0.05, 1) * seconds)
+            hashes.append(json.loads(said)["content_hash"])
+            output.unlink()
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    parts = len(list(folder.glob("killed.h5.parts/part-*.npz")))
-    done = made(photos, output, "--workers", "2", "--resume")
+            process.communicate()
+            at.append(f"{len(list(folder.glob('killed.h5.parts/part-*.npz')))} shards")
+    hashes.append(made(photos, output, "--workers", "2", "--resume")["content_hash"])
     left = sorted(path.name for path in folder.iterdir() if path.name.startswith((".killed", "killed.h5.")))
-    return {"hash": done["content_hash"], "killed": count - survived, "shards_when_last_killed": parts, "left": left}
+    return {"hashes": hashes, "killed_at": at, "left": left}
 
 
 def scheduler_hash(photos: str, folder: Path) -> str:
@@ -133,7 +138,8 @@ def main() -> None:
             hashes[f"loky, {workers} workers"] = made(photos, folder / f"{workers}.h5", "--workers", workers)["content_hash"]
         hashes["dask, scheduler and 2 workers"] = scheduler_hash(photos, folder)
         killed = kills(photos, folder, options.kills, seconds, options.seed)
-        hashes[f"killed {killed['killed']} times, resumed"] = killed["hash"]
+        for number, hash_ in enumerate(killed["hashes"], 1):
+            hashes[f"killed {options.kills} times in all (at {', '.join(killed['killed_at'])}), end {number}"] = hash_
         memory = {}
         for count in options.memory:
             many = copies(options.photos, folder / f"photos-{count}", count)
