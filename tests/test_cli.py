@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from occface import __version__
 from occface.cli import main
+from occface.images import read_image
 
 COMMANDS = ("demo", "make-dataset", "train", "benchmark", "info", "verify", "assets")
 
@@ -24,6 +25,25 @@ def test_every_command_explains_itself(command):
     result = run(*command, "--help")
     assert result.exit_code == 0
     assert "Usage:" in result.stdout
+
+
+def test_a_data_set_with_everything_that_can_be_asked_for(tmp_path, faces_folder):
+    options = ["--mask", "square", "--mask", "eyes+irregular", "--masks-per-face", 2, "--faces", "central", "--keep-uncropped"]
+    pictures = ["--preview", tmp_path / "sheet.png", "--write-faces", tmp_path / "faces.csv"]
+    made = run("make-dataset", faces_folder, tmp_path / "a.h5", "--workers", 1, "--test", 2, *options, *pictures, "--json")
+    assert made.exit_code == 0, made.output
+    assert read_image(tmp_path / "sheet.png").shape[1] > 1000
+    assert len((tmp_path / "faces.csv").read_text().splitlines()) == 7
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert sorted(file["train/occluded"]) == ["eyes+irregular", "eyes+irregular@2", "square", "square@2"]
+        assert len(file["test/uncropped"]) == 2
+    assert run("verify", tmp_path / "a.h5").exit_code == 0
+    used = run(
+        "make-dataset", faces_folder, tmp_path / "b.h5", "--workers", 1, "--faces-file", tmp_path / "faces.csv",
+        "--detector", "given", "--json",
+    )  # fmt: skip
+    assert used.exit_code == 0, used.output
+    assert json.loads(used.stdout)["rejected"] == 0
 
 
 def test_help_and_import_load_neither_torch_nor_dlib():
@@ -116,6 +136,16 @@ def test_weights_have_info_and_are_verified(tmp_path, dataset_path):
         (("make-dataset", "{faces}", "{tmp}/a.h5", "--occlusion", "papr"), 2, "did you mean 'paper'"),
         (("make-dataset", "{faces}", "{tmp}/a.h5", "--backend", "lokky"), 2, "did you mean 'loky'"),
         (("make-dataset", "synthetic", "{tmp}/a.h5", "--truncation", "9"), 2, "truncation in"),
+        (("make-dataset", "synthetic", "{tmp}/a.h5", "--identities", "3", "--poses", "0,x"), 2, "numbers with commas"),
+        (("make-dataset", "synthetic", "{tmp}/a.h5", "--identities", "3", "--poses", "80"), 2, "poses of -40 to 40"),
+        (("make-dataset", "synthetic", "{tmp}/a.h5", "--identities", "3", "--expressions", "smil"), 2, "did you mean 'smile'"),
+        (("make-dataset", "{faces}", "{tmp}/a.h5", "--protocol", "paper"), 2, "has no setting 'protocol'"),
+        (("make-dataset", "{faces}", "{tmp}/a.h5", "--detector", "dlib+mtcn"), 2, "did you mean 'mtcnn'"),
+        (("make-dataset", "{faces}", "{tmp}/a.h5", "--faces", "bigest"), 2, "unknown choice of faces"),
+        (("make-dataset", "{faces}", "{tmp}/a.h5", "--landmarks", "fun"), 2, "did you mean 'fan'"),
+        (("make-dataset", "{faces}", "{tmp}/a.h5", "--mask", "folder"), 2, "--mask-dir"),
+        (("make-dataset", "{faces}", "{tmp}/a.h5", "--mask-dir", "{tmp}/empty", "--mask", "folder"), 2, "no masks"),
+        (("make-dataset", "{faces}", "{tmp}/a.h5", "--faces-file", "{tmp}/none.csv"), 2, "none.csv"),
         (("make-dataset", "{faces}", "{tmp}/texts/a.txt/a.h5"), 1, "could not write"),
         (("info", "{tmp}/none.h5"), 2, "expected a data set"),
         (("info", "{tmp}/empty"), 2, "expected a data set, weights or a run folder"),
