@@ -311,6 +311,7 @@ def _from_wheel(asset: Asset, place: str, folder: Path) -> Path:
 def _from_url(asset: Asset, address: str, folder: Path) -> Path:
     import pooch
 
+    pooch.get_logger().setLevel("WARNING")  # what is fetched has been said
     try:
         pooch.retrieve(address, known_hash=None, fname=asset.files[0].name, path=folder)
     except Exception as error:  # requests, urllib and the socket layer each raise their own

@@ -153,12 +153,12 @@ def demo(as_json: bool, **options: Any) -> None:
 @main.command("make-dataset")
 @click.argument("source")
 @click.argument("output", type=click.Path(path_type=Path))
-@click.option("--source-type", default="auto", help="auto, folder, celeba-hq, multi-pie, helen or synthetic.")
+@click.option("--source-type", default="auto", help="auto, folder, celeba-hq, multi-pie, helen, synthetic or synthetic-grid.")
 @click.option(
     "--protocol",
     help="Selection and split of a published data set: paper; celeba (celeba-hq), all (multi-pie), plain (helen), free.",
 )
-@click.option("--faces-file", type=click.Path(), help="Boxes or landmarks found before, CSV (folder).")
+@click.option("--faces-file", type=click.Path(), help="Boxes or landmarks found before, CSV.")
 @click.option("--count", type=click.IntRange(min=1), help="Generated faces.  [default: 1000]")
 @click.option(
     "--truncation",
@@ -213,16 +213,19 @@ def make_dataset(source: str, output: Path, as_json: bool, **options: Any) -> No
 
     where = {name: options.pop(name) for name in ("protocol", "count", "truncation", "identities", "max_pixels")}
     lists = {name: _list(options.pop(name), kind) for name, kind in (("poses", float), ("expressions", str))}
-    opened = open_source(
-        source, options.pop("source_type"), **where, **lists, seed=options["seed"], faces=options.pop("faces_file")
-    )
+    detectors, faces = tuple(options.pop("detector").split("+")), options.pop("faces_file")
+    if faces and "given" not in detectors:
+        raise UsageError(f"--faces-file is read by the detector 'given', which --detector {'+'.join(detectors)} leaves out")
+    opened = open_source(source, options.pop("source_type"), **where, **lists, seed=options["seed"], faces=faces)
     folder, inverted = options.pop("mask_dir"), options.pop("invert_masks")
+    if inverted and not folder:
+        raise UsageError("--invert-masks is about the masks of --mask-dir: give that too, or leave it out")
     outputs = ("preview", "contact_sheet", "write_faces")
     running = {name: options.pop(name) for name in ("backend", "scheduler", "resume", "overwrite", *outputs)}
     workers = options.pop("workers") or default_workers()
     config = DatasetConfig.from_preset(
         options.pop("preset"),
-        detectors=tuple(options.pop("detector").split("+")),
+        detectors=detectors,
         mask_folder=MaskFolder(folder, inverted) if folder else None,
         **options,
     )

@@ -5,6 +5,7 @@ At rest a picture is uint8 RGB, height x width x channel; in networks it is floa
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import threading
@@ -19,7 +20,7 @@ import simplejpeg
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from occface import files
-from occface.errors import BadImageError
+from occface.errors import BadImageError, OccfaceError
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +35,10 @@ SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 # Only these decoders are tried, whatever the suffix says: another of Pillow's starts a PostScript interpreter.
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
+# Why a file cannot be read, where the fault is its own: tried again, it would be the same.
+_OF_THE_FILE = {
+    errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL
+}  # fmt: skip
 _ORIENTATION = 0x0112  # EXIF: how the picture is to be turned for viewing
 _lock = threading.Lock()
 
@@ -67,10 +72,20 @@ def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> np
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Return the bytes of a file; raise `BadImageError` if it cannot be read."""
+    """Return the bytes of a file.
+
+    Raises
+    ------
+    BadImageError
+        If it cannot be read, for a cause that lies in the file or its name.
+    OccfaceError
+        If the disk or the network fails: that says nothing of the photograph.
+    """
     try:
         return Path(path).read_bytes()
     except OSError as error:
+        if error.errno not in _OF_THE_FILE:
+            raise OccfaceError(f"reading {path} failed: {error.strerror}; what was made is kept") from error
         raise BadImageError(f"cannot be read: {error.strerror or type(error).__name__}") from error
 
 

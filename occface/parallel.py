@@ -1,4 +1,4 @@
-"""Work spread over processes or a cluster through joblib; results come back in the order of the jobs.
+"""Work spread over processes (loky, through joblib) or a Dask or Ray cluster; results come back in the order of the jobs.
 
 What a job computes never depends on the worker that computes it, so the number of workers and the backend change the
 time taken and nothing else.
@@ -6,7 +6,9 @@ time taken and nothing else.
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -14,7 +16,7 @@ from typing import Any, TypeVar
 from occface.errors import OccfaceError, UsageError
 from occface.registry import did_you_mean
 
-__all__ = ["BACKENDS", "default_workers", "ordered_map"]
+__all__ = ["BACKENDS", "check_backend", "default_workers", "ordered_map"]
 
 BACKENDS = ("loky", "dask", "ray")
 
@@ -27,32 +29,86 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+#: Jobs that wait for each thread of a Dask cluster: enough that none stands idle, few enough that results do not pile up.
+_AHEAD = 3
+
+_VANISHED = (
+    "a worker process vanished (killed, or out of memory); what was made is kept: "
+    "run again with --resume, perhaps with fewer --workers"
+)
+
+
+def check_backend(backend: str, scheduler: str | None = None) -> None:
+    """Raise `UsageError` where work could not be spread: an unknown backend, one not installed, or no answer."""
+    if backend not in BACKENDS:
+        raise UsageError(f"unknown backend '{backend}': {did_you_mean(backend, BACKENDS)}")
+    if backend == "loky":
+        if scheduler:
+            raise UsageError(f"a scheduler ({scheduler}) is for a cluster: name it by --backend dask or ray")
+    elif backend == "dask":
+        with _dask_client(scheduler):
+            pass
+    else:
+        _ray()
+
+
+def _dask_client(scheduler: str | None) -> Any:
+    """Connect to a Dask cluster, or start one of processes on this machine."""
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise UsageError("the Dask backend needs Dask: run `pip install occface[distributed]`") from error
+    if scheduler is None:
+        return Client(processes=True, threads_per_worker=1, dashboard_address=None)
+    try:
+        return Client(scheduler, timeout="20s")
+    except (OSError, ValueError, TypeError) as error:
+        raise UsageError(f"no Dask scheduler answers at {scheduler}: start one, or correct --scheduler") from error
+
+
+def _dask_map(function: Callable[[Job], Result], jobs: Sequence[Job], scheduler: str | None) -> Iterator[Result]:
+    from distributed import KilledWorker
+
+    with _dask_client(scheduler) as client:
+        try:
+            client.wait_for_workers(1, timeout=20)
+        except TimeoutError as error:
+            raise OccfaceError(f"the Dask scheduler at {scheduler} has no workers: start some, and run again") from error
+        waiting = iter(jobs)
+        running: collections.deque[Any] = collections.deque()
+        while True:
+            for job in itertools.islice(waiting, max(0, _AHEAD * sum(client.nthreads().values()) - len(running))):
+                running.append(client.submit(function, job, pure=False))
+            if not running:
+                return
+            try:
+                yield running.popleft().result()
+            except KilledWorker as error:
+                raise OccfaceError(_VANISHED) from error
+
+
+def _ray() -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise UsageError("the Ray backend needs Ray: run `pip install ray`") from error
+    return ray
+
+
 @contextlib.contextmanager
-def _cluster(backend: str, scheduler: str | None) -> Iterator[None]:
-    """Connect to the cluster that joblib is to use, and leave it at the end."""
+def _joblib_backend(backend: str, scheduler: str | None) -> Iterator[None]:
     import joblib
 
-    if backend == "dask":
-        try:
-            from distributed import Client
-        except ImportError as error:
-            raise UsageError("the Dask backend needs Dask: run `pip install occface[distributed]`") from error
-        try:
-            client = Client(scheduler, timeout="20s") if scheduler else Client(processes=True)
-        except OSError as error:
-            raise UsageError(f"no Dask scheduler answers at {scheduler}: start one, or correct --scheduler") from error
-        with client, joblib.parallel_config(backend="dask"):
+    if backend == "loky":
+        with joblib.parallel_config("loky", inner_max_num_threads=1):
             yield
-    else:
-        try:
-            import ray
-            from ray.util.joblib import register_ray
-        except ImportError as error:
-            raise UsageError("the Ray backend needs Ray: run `pip install ray`") from error
-        ray.init(address=scheduler, ignore_reinit_error=True)
-        register_ray()
-        with joblib.parallel_config(backend="ray"):
-            yield
+        return
+    from ray.util.joblib import register_ray
+
+    _ray().init(address=scheduler, ignore_reinit_error=True)
+    register_ray()
+    with joblib.parallel_config(backend="ray"):
+        yield
 
 
 def ordered_map(
@@ -98,21 +154,18 @@ def ordered_map(
     if backend == "loky" and (workers == 1 or len(jobs) <= 1):
         yield from map(function, jobs)
         return
+    if backend == "dask":
+        yield from _dask_map(function, jobs, scheduler)
+        return
     import joblib
 
-    context: Any = (
-        _cluster(backend, scheduler) if backend != "loky" else joblib.parallel_config("loky", inner_max_num_threads=1)
-    )
-    with context:
+    with _joblib_backend(backend, scheduler):
         n_jobs = workers if backend == "loky" else -1
         try:
             yield from joblib.Parallel(n_jobs=n_jobs, return_as="generator", batch_size=1)(
                 joblib.delayed(function)(job) for job in jobs
             )
         except Exception as error:
-            if type(error).__name__ in {"TerminatedWorkerError", "KilledWorker", "BrokenProcessPool"}:
-                raise OccfaceError(
-                    "a worker process vanished (killed, or out of memory); what was made is kept: "
-                    "run again with --resume, perhaps with fewer --workers"
-                ) from error
+            if type(error).__name__ in {"TerminatedWorkerError", "BrokenProcessPool"}:
+                raise OccfaceError(_VANISHED) from error
             raise

@@ -29,7 +29,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean '{near[0]}'? " if near else ""
-    return f"{hint}(known: {', '.join(names) or 'none'})"
+    return f"{hint}{'(' if hint else ''}known: {', '.join(names) or 'none'}{')' if hint else ''}"
 
 
 class Registry(Generic[T]):

@@ -33,9 +33,10 @@ def test_a_worker_that_vanishes_is_one_line():
         list(ordered_map(vanish, list(range(6)), workers=2))
 
 
-def test_dask_gives_the_same_on_a_cluster_of_processes():
+@pytest.mark.parametrize("workers", [1, 2])
+def test_dask_gives_the_same_on_a_cluster_of_processes(workers):
     distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+    with distributed.LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
         results = list(ordered_map(late_first, list(range(6)), backend="dask", scheduler=cluster.scheduler_address))
     assert [number for number, _ in results] == list(range(6))
     assert os.getpid() not in {process for _, process in results}

@@ -82,7 +82,7 @@ class DatasetConfig:
             if name not in set(known):
                 raise UsageError(f"unknown {kind} '{name}': {did_you_mean(name, known)}")
         for option, value in (("test", self.test), ("val", self.val)):
-            if value < 0 or not math.isfinite(value):
+            if value < 0 or not math.isfinite(value) or (value > 1 and value != round(value)):
                 raise UsageError(f"expected --{option} to be a share below 1 or a count, got {value}")
         if self.limit is not None and self.limit < 1:
             raise UsageError(f"expected --limit to be at least 1, got {self.limit}")
@@ -108,6 +108,8 @@ class DatasetConfig:
         preset = degrade.PRESETS[name]
         chosen = {"masks": preset["masks"], "fill": preset["fill"], "lr_kernel": preset["kernel"]}
         chosen |= {setting: value for setting, value in settings.items() if value not in (None, ())}
+        if draws > 1 and any("@" in mask for mask in chosen["masks"]):
+            raise UsageError("expected mask types without @ where each is drawn several times per face; leave one of both out")
         repeats = [f"@{number}" if number > 1 else "" for number in range(1, draws + 1)]
         return cls(**{**chosen, "masks": tuple(mask + repeat for mask in chosen["masks"] for repeat in repeats)})
 

@@ -16,8 +16,15 @@ from occface.sources.contact_sheet import contact_sheet
 __all__ = ["describe_grid", "grid_lines", "write_contact_sheet"]
 
 
-def describe_grid(data: DatasetFile) -> dict[str, Any] | None:
+def describe_grid(data: DatasetFile, rejected: int = 0) -> dict[str, Any] | None:
     """Return how many faces of a grid could be had, and the yaw measured for each yaw asked for; None if it is no grid.
+
+    Parameters
+    ----------
+    data : DatasetFile
+        The data set.
+    rejected : int
+        How many faces could not be had.
 
     Returns
     -------
@@ -33,13 +40,14 @@ def describe_grid(data: DatasetFile) -> dict[str, Any] | None:
         (identity, float(pose), files.parse_json_object(labels))
         for frame in columns
         for identity, pose, labels in zip(frame["identity"], frame["pose"], frame["labels"], strict=True)
+        if identity  # a second face in a picture belongs to nobody
     ]
     drawn = {identity: int(labels["draws"]) for identity, _, labels in faces}
     yaws: dict[str, list[float]] = {}
     for _, pose, labels in faces:
         yaws.setdefault(labels["asked_pose"], []).append(pose)
     return {
-        "asked": settings["identities"] * len(settings["poses"]) * len(settings["expressions"]),
+        "asked": len(faces) + rejected,
         "kept": len(faces),
         "drawn": sum(drawn.values()),
         "yaw": {

@@ -69,6 +69,7 @@ class PairLoader:
         self.seed = seed
         self.workers = workers
         self.epoch = 0
+        self._reading_now = False
         self._loader: Any = None
         self._slots: dict[str, torch.Tensor] = {}
 
@@ -89,8 +90,14 @@ class PairLoader:
             for batch in numbers:
                 yield {name: torch.from_numpy(values) for name, values in self.pairs.read(batch).items()}
             return
-        for slot, count in self._reading(numbers):
-            yield {name: memory[slot, :count].clone() for name, memory in self._slots.items()}
+        if self._reading_now:
+            raise RuntimeError("an epoch of this PairLoader is under way, and its workers read but one; make another")
+        self._reading_now = True
+        try:
+            for slot, count in self._reading(numbers):
+                yield {name: memory[slot, :count].clone() for name, memory in self._slots.items()}
+        finally:
+            self._reading_now = False
 
     def _reading(self, numbers: list[np.ndarray]) -> Any:
         """Return the workers' answers to an epoch's batches; they are started at the first epoch and kept."""

@@ -9,14 +9,16 @@ from __future__ import annotations
 import csv
 import dataclasses
 import functools
+import hashlib
 import io
+import logging
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from occface import __version__, assets, faces, files, parallel, progress
+from occface import assets, faces, files, parallel, progress
 from occface.dataset.config import DatasetConfig
 from occface.dataset.grid import describe_grid, grid_lines, write_contact_sheet
 from occface.dataset.reader import DatasetFile
@@ -26,10 +28,13 @@ from occface.dataset.writer import assemble
 from occface.errors import OccfaceError, UsageError
 from occface.faces import align
 from occface.sources import known_faces
-from occface.sources.base import Source
+from occface.sources.base import Photo, Source
 from occface.sources.known_faces import KnownFace
+from occface.versions import software_versions
 
 __all__ = ["MadeDataset", "make_dataset"]
+
+log = logging.getLogger("occface")
 
 
 @dataclass(frozen=True)
@@ -77,8 +82,8 @@ def _open_parts(output: Path, request: dict[str, Any], resume: bool, overwrite: 
         )
     if journal.exists() and files.read_json(journal) != request:
         raise UsageError(
-            f"the unfinished work in {parts} was asked for with other options or photographs: "
-            "give the same ones to go on, or start anew by --overwrite"
+            f"the unfinished work in {parts} was asked for with other options or photographs, or made by other versions of "
+            "the software: give the same ones to go on, or start anew by --overwrite"
         )
     files.make_folder(parts)
     if not journal.exists():
@@ -134,8 +139,12 @@ def make_dataset(
     OccfaceError
         If no photograph could be used, or the disk is full; finished shards are kept.
     """
-    made = _make(source, Path(output), config or DatasetConfig(), workers, backend, scheduler, resume, overwrite)
-    made = dataclasses.replace(made, grid=describe_grid(DatasetFile(made.path)))
+    output, config = Path(output), config or DatasetConfig()
+    beside = {"preview": preview, "contact-sheet": contact_sheet, "write-faces": write_faces}
+    _check_beside({name: Path(path) for name, path in beside.items() if path}, source, output, config, resume or overwrite)
+    parallel.check_backend(backend, scheduler)
+    made = _make(source, output, config, workers, backend, scheduler, resume, overwrite)
+    made = dataclasses.replace(made, grid=describe_grid(DatasetFile(made.path), len(made.rejected)))
     if preview is not None:
         from occface.dataset.preview import preview_sheet  # it draws with matplotlib, which takes long to import
 
@@ -145,6 +154,25 @@ def make_dataset(
     if write_faces is not None:
         known_faces.write_faces(write_faces, _known_faces(DatasetFile(made.path)))
     return made
+
+
+def _check_beside(paths: dict[str, Path], source: Source, output: Path, config: DatasetConfig, again: bool) -> None:
+    """Refuse, before any work, pictures and tables that could not be made, or that would take the place of something else."""
+    if "contact-sheet" in paths and "identities" not in source.describe():
+        raise UsageError("a contact sheet shows the people of --identities: leave --contact-sheet out, or ask for people")
+    if "write-faces" in paths and not getattr(source, "path", ""):
+        raise UsageError("generated faces have no files to name in a table of known faces: leave --write-faces out")
+    taken = {output.resolve(): "the data set", _rejected_path(output).resolve(): "the list of rejected photographs"}
+    inputs = [getattr(source, "path", ""), config.mask_folder.path if config.mask_folder else ""]
+    for name, path in paths.items():
+        place = path.resolve()
+        if place in taken:
+            raise UsageError(f"--{name} and {taken[place]} have the same place, {path}: name another file")
+        taken[place] = f"--{name}"
+        if any(folder and place.is_relative_to(Path(folder).resolve()) for folder in inputs):
+            raise UsageError(f"--{name} would lie among what is read, in {path.parent}: name another place")
+        if path.exists() and not again:
+            raise UsageError(f"{path} exists already: name another file for --{name}, or replace it by --overwrite")
 
 
 def _make(
@@ -158,14 +186,23 @@ def _make(
     overwrite: bool,
 ) -> MadeDataset:
     photos = source.photos()[: config.limit]
+    if photos and all(photo.split for photo in photos):
+        if (config.test, config.val) != (DatasetConfig.test, DatasetConfig.val):
+            log.warning("the source says which photographs are held out: --test and --val are not used")
+        config = dataclasses.replace(config, test=0.0, val=0.0)
     configuration = {
-        "source": {**source.describe(), "classes": list(source.classes), "annotated": source.annotated},
-        "photographs": files.sha256_json([dataclasses.asdict(photo) for photo in photos]),
+        "source": {
+            **source.describe(),
+            "licence": source.licence,
+            "classes": list(source.classes),
+            "annotated": source.annotated,
+        },
+        "photographs": _listing_hash(photos),
         **config.as_dict(),
     }
     if output.exists() and not overwrite:
         return _made_before(output, configuration, resume)
-    request = {"schema_version": SCHEMA_VERSION, "occface": __version__, "configuration": configuration}
+    request = {"schema_version": SCHEMA_VERSION, "versions": software_versions(), "configuration": configuration}
     needed = [asset for name in config.detectors for asset in faces.DETECTORS.get(name).assets]
     assets.obtain([*source.assets, *needed, *faces.LANDMARKERS.get(config.landmarker).assets])
     parts = _open_parts(output, request, resume, overwrite)
@@ -178,12 +215,21 @@ def _make(
     rejected_path = _rejected_path(output)
     _write_rejected(rejected_path, rejected)
     if not any(len(part["split"]) for part in read_shards(paths, ["split"])):
+        shutil.rmtree(parts)
         reason = f"; the first, {rejected[0][0]}: {rejected[0][1]}" if rejected else ""
         raise OccfaceError(f"none of {len(photos)} photographs could be used{reason}; all reasons are in {rejected_path}")
     root = {"licence": source.licence, "source": source.name, "configuration": configuration}
     hash_, counts = assemble(output, paths, root)
     shutil.rmtree(parts)
     return MadeDataset(output, hash_, counts, rejected, rejected_path)
+
+
+def _listing_hash(photos: Iterable[Photo]) -> str:
+    """Return the hash of all that is known of the photographs before they are read; of one after the other, for many."""
+    digest = hashlib.sha256()
+    for photo in photos:
+        digest.update(files.canonical_json(dataclasses.asdict(photo)).encode() + b"\n")
+    return digest.hexdigest()
 
 
 def _known_faces(data: DatasetFile) -> Iterator[KnownFace]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from occface.images import encode_png
 from occface.occlusion.degrade import downsample, occlude
 from occface.sources.base import Photo, Photograph, Source
 
-__all__ = ["Degradation", "Place", "make_records"]
+__all__ = ["Degradation", "Place", "forget", "make_records"]
 
 
 @dataclass(frozen=True)
@@ -93,18 +94,18 @@ def make_records(
     BadImageError
         If none of its faces can be used; the message is the reason.
     """
-    photograph = source.read(photo)
-    detectors = [faces.DETECTORS.get(name)() for name in config.detectors]
+    seen = _look if photo.turns or photo.mirrored or photo.group else _look.__wrapped__
+    photograph, found = seen(cast(Any, source), _upright(photo), config.detectors, config.faces, config.landmarker)
     landmarker = faces.LANDMARKERS.get(config.landmarker)()
-    found = faces.find_faces(photograph.image, detectors, config.faces, photograph.boxes, photograph.landmarks)
     records: list[dict[str, Any]] = []
     rejected: list[tuple[str, str]] = []
-    for number, detection in enumerate(found):
+    for number, face in enumerate(found):
         id_ = photo.id if number == 0 else f"{photo.id}#{number + 1}"
         try:
-            face = faces.align_found(photograph.image, detection, landmarker)
+            if isinstance(face, BadImageError):
+                raise face
             records.append(
-                _labels(photo if number == 0 else _bystander(photo), photograph, id_, face)
+                _labels(photo if number == 0 else _bystander(photo), photograph, id_, face, number)
                 | _face(source, photo, photograph, face)
                 | _occluded(photo, face, landmarker, replace(place, face=number), config)
             )
@@ -119,14 +120,42 @@ def make_records(
     return records, rejected
 
 
+def _upright(photo: Photo) -> Photo:
+    """Return the photo as all its turned and mirrored variants share it."""
+    return replace(photo, id=photo.path, turns=0, mirrored=False) if photo.turns or photo.mirrored else photo
+
+
+@functools.lru_cache(maxsize=1)
+def _look(
+    source: Any, photo: Photo, detectors: tuple[str, ...], choose: str, landmarker: str
+) -> tuple[Photograph, list[AlignedFace | BadImageError]]:
+    """Read a photograph, find its faces and align them; the last one is kept, for its variants come one after another."""
+    photograph = source.read(photo)
+    finders = [faces.DETECTORS.get(name)() for name in detectors]
+    found = faces.find_faces(photograph.image, finders, choose, photograph.boxes, photograph.landmarks)
+    marker = faces.LANDMARKERS.get(landmarker)()
+    aligned: list[AlignedFace | BadImageError] = []
+    for detection in found:
+        try:
+            aligned.append(faces.align_found(photograph.image, detection, marker))
+        except BadImageError as error:
+            aligned.append(error)
+    return photograph, aligned
+
+
+def forget() -> None:
+    """Forget the photograph kept for its variants: another time its file may be another."""
+    _look.cache_clear()
+
+
 def _bystander(photo: Photo) -> Photo:
     """Return what is known of a further face of a photograph: nothing, for labels are those of its subject."""
     return replace(photo, identity="", expression="", pose="", labels="")
 
 
-def _labels(photo: Photo, photograph: Photograph, id_: str, face: AlignedFace) -> dict[str, str]:
+def _labels(photo: Photo, photograph: Photograph, id_: str, face: AlignedFace, face_number: int) -> dict[str, str]:
     """Return the text columns: what the source says, what was measured in its place, and who found the face."""
-    measured = dict(photograph.measured)
+    measured = dict(photograph.measured) if face_number == 0 else {}
     own = {name: measured.pop(name, getattr(photo, name)) for name in ("identity", "expression", "pose")}
     turned = {name: value for name in ("turns", "mirrored") if (value := getattr(photo, name))}
     further = {**files.parse_json_object(photo.labels), **turned, **measured}

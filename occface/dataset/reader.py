@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 
 from occface.dataset.schema import ATTRIBUTES, COLUMNS, SCHEMA_VERSION, SPLITS, UNCROPPED, mask_types
-from occface.errors import UsageError
+from occface.errors import UsageError, first_line
 from occface.images import decode_image, to_float
 from occface.registry import did_you_mean
 
@@ -27,7 +27,23 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-__all__ = ["DatasetFile", "FacePairs", "collate"]
+__all__ = ["DAMAGE", "DatasetFile", "FacePairs", "collate"]
+
+#: What h5py, numpy and json raise where a file's bytes were changed.
+DAMAGE = (OSError, LookupError, ValueError, TypeError, RuntimeError, AttributeError, ArithmeticError, MemoryError)
+
+#: What the recorded configuration must say for the records to be understood, and as what.
+_SETTINGS: dict[str, type] = {
+    "source": dict,
+    "masks": list,
+    "detectors": list,
+    "fill": str,
+    "lr_kernel": str,
+    "landmarker": str,
+    "seed": int,
+    "keep_uncropped": bool,
+}
+_SOURCE_SETTINGS: dict[str, type] = {"classes": list, "annotated": int}
 
 
 class DatasetFile:
@@ -49,14 +65,21 @@ class DatasetFile:
         self._file: h5py.File | None = None
         self._owner = -1
         self._fields: dict[str, np.ndarray | h5py.Dataset] = {}
+        self.attributes: dict[str, Any]
         if not self.path.is_file():
             raise UsageError(f"expected a data set at {self.path}, but there is none; make one by `occface make-dataset`")
         if not h5py.is_hdf5(self.path):
             raise UsageError(f"expected a data set (HDF5) at {self.path}, but it is another kind of file, or damaged")
         try:
-            attributes = dict(self.file.attrs)
-        except OSError as error:
-            raise UsageError(f"{self.path} is damaged and cannot be opened; make it again by `occface make-dataset`") from error
+            self.attributes = self._checked_attributes()
+            _check_configuration(self.attributes["configuration"])
+        except DAMAGE as error:
+            self.close()
+            raise UsageError(f"{self.path} is damaged: {first_line(error)}; make it again by `occface make-dataset`") from error
+
+    def _checked_attributes(self) -> dict[str, Any]:
+        """Return the root attributes as plain values, after checking that the file is a data set of this schema."""
+        attributes = dict(self.file.attrs)
         version = attributes.get("schema_version")
         if version is None:
             held = ", ".join(list(self.file)[:5]) or "nothing"
@@ -64,10 +87,15 @@ class DatasetFile:
         if str(version) != str(SCHEMA_VERSION):
             raise UsageError(f"{self.path} has schema version {version}; this version of occface reads {SCHEMA_VERSION}")
         absent = [name for name in ATTRIBUTES if name not in attributes]
-        if absent or not set(self.file) <= set(SPLITS):
-            what = f"it lacks {', '.join(absent)}" if absent else f"it holds {', '.join(self.file)}"
+        strangers = [name for name in self.file if name not in SPLITS or not isinstance(self.file[name], h5py.Group)]
+        if absent or strangers:
+            what = (
+                f"it lacks {', '.join(absent)}"
+                if absent
+                else f"expected groups {', '.join(SPLITS)}, got {', '.join(strangers)}"
+            )
             raise UsageError(f"{self.path} is no data set of occface, or a damaged one: {what}")
-        self.attributes: dict[str, Any] = {
+        return {
             key: value.tolist() if isinstance(value, np.generic | np.ndarray) else value for key, value in attributes.items()
         }
 
@@ -158,6 +186,33 @@ class DatasetFile:
 
         group = self.file[split]
         return pd.DataFrame({name: group[name].asstr()[:] for name in COLUMNS})
+
+
+def _check_configuration(text: Any) -> None:
+    """Raise ValueError unless a text is a configuration with all that is needed to understand the records."""
+    if not isinstance(text, str):
+        raise ValueError(f"expected the configuration to be text, got {type(text).__name__}")
+    try:
+        configuration = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"expected the configuration to be JSON, but {first_line(error)}") from error
+    _check_settings("configuration", configuration, _SETTINGS)
+    _check_settings("configuration's source", configuration["source"], _SOURCE_SETTINGS)
+    lists = {name: configuration[name] for name in ("masks", "detectors")} | {"classes": configuration["source"]["classes"]}
+    for name, values in lists.items():
+        if not all(isinstance(value, str) for value in values):
+            raise ValueError(f"expected {name} of the configuration to be names, got {values}")
+
+
+def _check_settings(what: str, settings: Any, expected: Mapping[str, type]) -> None:
+    if not isinstance(settings, dict):
+        raise ValueError(f"expected the {what} to be a JSON object, got {type(settings).__name__}")
+    absent = [name for name in expected if name not in settings]
+    if absent:
+        raise ValueError(f"the {what} lacks {', '.join(absent)}")
+    for name, type_ in expected.items():
+        if type(settings[name]) is not type_:  # a truth value is no number here
+            raise ValueError(f"expected {name} of the {what} to be {type_.__name__}, got {settings[name]!r}")
 
 
 class FacePairs:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import platform
+import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from occface.dataset.config import DatasetConfig, assign_splits
-from occface.dataset.pairs import Place, make_records
+from occface.dataset.pairs import Place, forget, make_records
 from occface.dataset.schema import COLUMNS, SPLITS, UNCROPPED, Form
 from occface.errors import BadImageError, OccfaceError, first_line
 from occface.sources.base import Photo, Source
@@ -52,6 +55,13 @@ def make_shard(shard: Shard, source: Source, config: DatasetConfig) -> bytes:
     import cv2
 
     cv2.setNumThreads(1)
+    folder = getattr(source, "path", "")
+    if folder and not Path(folder).exists():
+        raise OccfaceError(
+            f"a worker on {platform.node()} does not find {folder}: put the photographs where all workers see them; "
+            "what was made is kept: run again with --resume"
+        )
+    forget()
     records: list[dict[str, Any]] = []
     splits: list[str] = []
     rejected: list[tuple[str, str]] = []
@@ -62,6 +72,10 @@ def make_shard(shard: Shard, source: Source, config: DatasetConfig) -> bytes:
             rejected.append((photo.id, str(error)))
         except OccfaceError:
             raise
+        except MemoryError as error:  # of the machine, not of the photograph: another time it may go well
+            raise OccfaceError(
+                f"out of memory at {photo.id}; what was made is kept: run again with --resume, perhaps with fewer --workers"
+            ) from error
         except Exception as error:  # whatever a decoder or detector raises: one photograph must not end the work
             rejected.append((photo.id, f"unexpected {type(error).__name__}: {first_line(error)}"))
         else:
@@ -92,5 +106,5 @@ def read_shards(paths: Sequence[Path], names: Sequence[str]) -> Iterator[dict[st
             with np.load(path, allow_pickle=False) as part:
                 held = {name.replace("|", "/") for name in part.files}
                 yield {name: part[name.replace("/", "|")] for name in names if name in held}
-        except (OSError, ValueError, EOFError) as error:
-            raise OccfaceError(f"the shard {path} is damaged ({error}): remove it and run again with --resume") from error
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+            raise OccfaceError(f"the shard {path} is damaged: remove it and run again with --resume") from error

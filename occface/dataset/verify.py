@@ -1,18 +1,21 @@
-"""Is a data set whole: schema, shapes, ranges, landmarks, LR recomputed from HR and mask for a sample, content hash."""
+"""Is a data set whole: attributes, schema, shapes, ranges, landmarks, LR made again for a sample, content hash."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import h5py
 import numpy as np
 
-from occface import seeding
+from occface import files, seeding
 from occface.dataset.pairs import Degradation, Place
-from occface.dataset.reader import DatasetFile
+from occface.dataset.reader import DAMAGE, DatasetFile
 from occface.dataset.schema import (
+    ATTRIBUTES,
     COLUMNS,
     HR_SIZE,
     LANDMARKS,
@@ -22,8 +25,9 @@ from occface.dataset.schema import (
     Field,
     Form,
     content_hash,
+    type_name,
 )
-from occface.errors import first_line
+from occface.errors import OccfaceError, UsageError, first_line
 from occface.occlusion.degrade import downsample
 
 __all__ = ["describe", "verify"]
@@ -41,16 +45,24 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         If `path` is no data set.
     """
     data = DatasetFile(path)
-    attributes = {key: value for key, value in data.attributes.items() if key not in {"configuration", "versions"}}
-    return {
-        "file": str(data.path),
-        "bytes": data.path.stat().st_size,
-        "faces": {split: data.count(split) for split in data.splits},
-        "masks": sorted({mask for split in data.splits for mask in data.mask_types(split)}),
-        **attributes,
-        "configuration": data.configuration,
-        "versions": data.attributes.get("versions"),
-    }
+    try:
+        attributes = {key: value for key, value in data.attributes.items() if key not in {"configuration", "versions"}}
+        for split in data.splits:
+            if not isinstance(data.file[split].get("hr"), h5py.Dataset):
+                raise ValueError(f"{split} has no data set hr")
+        said = {
+            "file": str(data.path),
+            "bytes": data.path.stat().st_size,
+            "faces": {split: data.count(split) for split in data.splits},
+            "masks": sorted({mask for split in data.splits for mask in data.mask_types(split)}),
+            **attributes,
+            "configuration": data.configuration,
+            "versions": data.attributes.get("versions"),
+        }
+        files.canonical_json(said).encode()  # attributes of a damaged file may be what no text can hold
+    except DAMAGE as error:
+        raise UsageError(f"{data.path} is damaged: {first_line(error)}; `occface verify` says what is wrong with it") from error
+    return said
 
 
 def verify(path: str | os.PathLike[str]) -> list[str]:
@@ -62,31 +74,86 @@ def verify(path: str | os.PathLike[str]) -> list[str]:
         If `path` is no data set at all.
     """
     data = DatasetFile(path)
-    wrong: list[str] = []
+    configuration = data.configuration
+    form = Form.of(configuration)
+    wrong = _check_attributes(data.attributes, configuration)
     try:
-        configuration = data.configuration
-        form = Form.of(configuration)
+        content: list[str] = []
         for split in data.splits:
-            problems = _check_shapes(data.file[split], form)
-            wrong += [f"{split}/{problem}" for problem in problems or _check_values(data, split, configuration, form)]
-        if not wrong and content_hash(data.file, configuration) != data.content_hash:
-            wrong.append("the content does not give the content hash that the file carries")
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+            problems = _check_names(data.file[split], form) + _check_shapes(data.file[split], form)
+            content += [f"{split}/{problem}" for problem in problems or _check_values(data, split, configuration, form)]
+        if not content and content_hash(data.file, configuration) != data.content_hash:
+            held = ", ".join(f"{data.count(split)} faces in {split}" for split in data.splits) or "no group of faces"
+            content.append(
+                f"the content does not give the content hash that the file carries: values, the configuration or the hash "
+                f"were changed, or a group is missing (it holds {held})"
+            )
+        wrong += content
+    except (*DAMAGE, OccfaceError) as error:
         wrong.append(f"cannot be read: {first_line(error)}")
     return wrong
 
 
+def _check_attributes(attributes: Mapping[str, Any], configuration: Mapping[str, Any]) -> list[str]:
+    """Return the root attributes that say something else than the configuration, that are missing or not known."""
+    source = configuration["source"]
+    expected = {
+        "mask_convention": "1 = occluded",
+        "seed": configuration["seed"],
+        "detector": "+".join(configuration["detectors"]),
+        "landmarker": configuration["landmarker"],
+    }
+    if source["classes"]:
+        expected["parsing_classes"] = source["classes"]
+    expected |= {name: source[key] for name, key in (("source", "name"), ("licence", "licence")) if key in source}
+    known = {*expected, *ATTRIBUTES, "versions"}
+    return [
+        *(f"root attribute {name} is missing" for name in sorted(known - set(attributes))),
+        *(f"root attribute {name} is unknown" for name in sorted(set(attributes) - known)),
+        *(
+            f"root attribute {name}: expected {value!r}, as the file was made, got {attributes[name]!r}"
+            for name, value in expected.items()
+            if name in attributes and attributes[name] != value
+        ),
+    ]
+
+
+def _check_names(group: h5py.Group, form: Form) -> list[str]:
+    """Return the groups and data sets that do not belong into a split."""
+    known = {*COLUMNS, *(field.path for field in form.fields()), *([UNCROPPED] if form.uncropped else [])}
+    groups = {"occluded", *(f"occluded/{mask}" for mask in form.masks)}
+    held = [*group]
+    for path in sorted(groups):
+        if isinstance(below := group.get(path), h5py.Group):
+            held += [f"{path}/{name}" for name in below]
+    return [f"{name} is unknown" for name in sorted(set(held) - known - groups)]
+
+
 def _check_shapes(group: h5py.Group, form: Form) -> list[str]:
+    """Return the data sets that are missing, or that have another type or shape than they must."""
+    expected = [(field.path, field.shape, field.dtype) for field in form.fields()]
+    expected += [(name, (), "str") for name in COLUMNS] + ([(UNCROPPED, (), "bytes")] if form.uncropped else [])
+    held = {name: group.get(name) for name, _, _ in expected}
+    lengths = Counter(len(data) for data in held.values() if isinstance(data, h5py.Dataset) and data.shape)
+    if not lengths:
+        return ["hr and all other data sets are missing"]
+    # One data set of another length must not put the blame on all others.
+    count = lengths.most_common(1)[0][0]
     wrong = []
-    count = len(group["hr"]) if "hr" in group else 0
-    expected = [(field.path, (count, *field.shape), field.dtype) for field in form.fields()]
-    expected += [(name, (count,), "object") for name in (*COLUMNS, *([UNCROPPED] if form.uncropped else []))]
     for name, shape, dtype in expected:
-        if name not in group:
+        data = held[name]
+        if data is None:
             wrong.append(f"{name} is missing")
-        elif group[name].shape != shape or group[name].dtype != np.dtype(dtype):
-            wrong.append(f"{name}: expected {dtype} {shape}, got {group[name].dtype} {group[name].shape}")
+        elif not isinstance(data, h5py.Dataset):
+            wrong.append(f"{name}: expected a data set, got a group")
+        elif data.shape != (count, *shape) or _type(data.dtype) != dtype:
+            wrong.append(f"{name}: expected {dtype} {(count, *shape)}, got {_type(data.dtype)} {data.shape}")
     return wrong
+
+
+def _type(dtype: np.dtype[Any]) -> str:
+    """Return the name of a type: ``str`` and ``bytes`` for those of variable length."""
+    return type_name(dtype) if dtype.kind == "O" else str(dtype)
 
 
 def _check_values(data: DatasetFile, split: str, configuration: dict[str, Any], form: Form) -> list[str]:

@@ -17,7 +17,6 @@ import numpy as np
 from occface import assets
 from occface.faces import align
 from occface.faces.detect import check_box
-from occface.faces.mirror import MIRRORED
 from occface.networks.inference import one_thread
 
 if TYPE_CHECKING:
@@ -50,15 +49,8 @@ def _network() -> FAN:
 
 @dataclass(frozen=True)
 class FanLandmarks:
-    """2DFAN-4, not compiled, on one thread.
+    """2DFAN-4, not compiled, on one thread. The face is looked at once, not mirrored too, which would take twice the time."""
 
-    Parameters
-    ----------
-    flip : bool
-        Whether the mirrored face is looked at too and the heatmaps are averaged: a little steadier, twice the time.
-    """
-
-    flip: bool = False
     name: ClassVar[str] = "fan"
     assets: ClassVar[tuple[str, ...]] = ("fan",)
 
@@ -123,10 +115,7 @@ class FanLandmarks:
         import torch
 
         x: Tensor = torch.from_numpy(seen).permute(2, 0, 1).float().unsqueeze(0) / 255
-        maps = _network()(x)[0]
-        if self.flip:
-            maps = maps + _network()(x.flip(3))[0].flip(2)[torch.from_numpy(MIRRORED)]
-        return np.asarray(maps.numpy())
+        return np.asarray(_network()(x)[0].numpy())
 
 
 def frame(box: tuple[float, float, float, float]) -> np.ndarray:

@@ -54,7 +54,7 @@ class MaskFolder:
     """
 
     def __init__(self, path: str | os.PathLike[str], inverted: bool = False) -> None:
-        self.path = str(path)
+        self.path = str(Path(path).absolute())  # workers may stand elsewhere
         self.inverted = inverted
         if not Path(path).is_dir():
             what = "it is a file" if Path(path).exists() else "there is none"

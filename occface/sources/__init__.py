@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from occface.errors import UsageError
 from occface.registry import Registry
 from occface.sources.base import Photo, Photograph, Source
+from occface.sources.known_faces import WithKnownFaces
 
 __all__ = ["SOURCES", "Photo", "Photograph", "Source", "open_source"]
 
@@ -47,7 +47,8 @@ def open_source(place: str, kind: str = "auto", **settings: Any) -> Source:
         come as a grid where ``identities`` are asked for.
     **settings
         What the source takes besides its place, such as ``protocol``, ``count`` or ``max_pixels``; None stands for its own
-        default. ``seed`` and ``max_pixels`` are passed over by sources that do not know them.
+        default. ``faces`` is a table of known faces, for any source of photographs, see `occface.sources.known_faces`.
+        ``seed`` and ``max_pixels`` are passed over by sources that do not know them.
 
     Raises
     ------
@@ -55,25 +56,33 @@ def open_source(place: str, kind: str = "auto", **settings: Any) -> Source:
         If `kind` is unknown, there is no such place, or the source does not take one of the settings.
     """
     wanted = {name: value for name, value in settings.items() if value is not None}
+    table = wanted.pop("faces", None)
     generated = kind in _GENERATED or (kind == "auto" and place == "synthetic" and not Path(place).is_dir())
     if kind == "auto":
-        kind = _kind(place, wanted) if not generated else "synthetic-grid" if "identities" in wanted else "synthetic"
+        kind = _kind(place) if not generated else "synthetic-grid" if "identities" in wanted else "synthetic"
     if generated and place != "synthetic":
         raise UsageError(f"expected the word synthetic as the source of generated faces, got '{place}'")
+    if generated and table is not None:
+        raise UsageError("generated faces have no files: known faces (--faces-file) are for photographs")
     source: Any = SOURCES.get(kind)
-    taken = {field.name for field in dataclasses.fields(source)}
-    wanted = {name: value for name, value in wanted.items() if name in taken or name not in {"seed", "max_pixels"}}
-    strange = sorted(set(wanted) - taken)
+    fields = {field.name: field for field in dataclasses.fields(source)}
+    wanted = {name: value for name, value in wanted.items() if name in fields or name not in {"seed", "max_pixels"}}
+    strange = sorted(set(wanted) - set(fields))
     if strange:
-        raise UsageError(
-            f"the source '{kind}' has no setting '{strange[0]}'; it takes {', '.join(sorted(taken - {'path'})) or 'none'}"
-        )
-    return cast(Source, source(**wanted) if generated else source(place, **wanted))
+        takes = ", ".join(sorted(set(fields) - {"path"})) or "none"
+        raise UsageError(f"the source '{kind}' has no setting '{strange[0]}'; it takes {takes}")
+    # Worker processes, and those of a cluster, may stand elsewhere: places are absolute from here on.
+    wanted |= {} if generated else {"path": str(Path(place).absolute())}
+    absent = [name for name, field in fields.items() if field.default is dataclasses.MISSING and name not in wanted]
+    if absent:
+        raise UsageError(f"the source '{kind}' needs the setting '{absent[0]}': give --{absent[0]}")
+    opened = cast(Source, source(**wanted))
+    return opened if table is None else cast(Source, WithKnownFaces(opened, str(Path(table).absolute())))
 
 
-def _kind(place: str, settings: Mapping[str, Any]) -> str:
-    """Return which kind of source a folder is; one for which known faces are given is a plain folder."""
-    if not Path(place).is_dir() or "faces" in settings:
+def _kind(place: str) -> str:
+    """Return which kind of source a folder is."""
+    if not Path(place).is_dir():
         return "folder"
     with contextlib.suppress(OSError):  # a folder that cannot be entered: opened as a plain one, it says so
         for kind, module in _LAYOUTS.items():

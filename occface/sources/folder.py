@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, NoReturn
@@ -13,7 +12,6 @@ from typing import Any, ClassVar, NoReturn
 from occface import files, images
 from occface.errors import BadImageError, UsageError
 from occface.sources.base import SPLITS, Photo, Photograph
-from occface.sources.known_faces import KnownFaces, read_faces
 from occface.sources.tree import require_folder, some, walk
 
 __all__ = ["FolderSource"]
@@ -36,9 +34,6 @@ class FolderSource:
         split take that of the same identity's others.
     max_pixels : int
         Photographs with more pixels are refused.
-    faces : str
-        A CSV file of faces that were found before, see `occface.sources.known_faces`; their boxes and landmarks come with the
-        photographs. By default none.
 
     Raises
     ------
@@ -49,7 +44,6 @@ class FolderSource:
     path: str
     labels: str = ""
     max_pixels: int = images.MAX_PIXELS
-    faces: str = ""
 
     name: ClassVar[str] = "folder"
     licence: ClassVar[str] = "not stated; that of the photographs in the folder"
@@ -66,7 +60,7 @@ class FolderSource:
         Raises
         ------
         UsageError
-            If there are none, a folder cannot be entered, or the labels or faces do not fit; the message names the line.
+            If there are none, a folder cannot be entered, or the labels do not fit; the message names the line.
         """
         found: list[str] = []
         others: list[str] = []
@@ -76,9 +70,6 @@ class FolderSource:
             kinds = ", ".join(suffix[1:] for suffix in images.SUFFIXES)
             raise UsageError(f"no photographs ({kinds}) in {self.path}: it holds {some(others)}; name a folder of photographs")
         names = set(found)
-        for name, faces in self._known_faces().items():
-            if name not in names:
-                _refuse(Path(self.faces), faces.line, f"'{name}' is not among the photographs: correct or remove the line")
         labels = self._read_labels(names)
         return [Photo(id=name, path=name, **labels.get(name, {})) for name in sorted(found)]
 
@@ -94,12 +85,9 @@ class FolderSource:
         if not os.path.lexists(path):
             raise BadImageError("cannot be read: the file is gone, or its name is not UTF-8 (rename it then)")
         data = images.read_bytes(path)
-        faces = self._known_faces().get(photo.path)
         return Photograph(
             image=images.decode_image(data, self.max_pixels),
             sha256=hashlib.sha256(data).hexdigest(),
-            boxes=faces.boxes if faces else None,
-            landmarks=faces.landmarks if faces else None,
             file=data,
         )
 
@@ -109,12 +97,8 @@ class FolderSource:
         return {
             "name": self.name,
             "labels": files.sha256_file(table) if table else "",
-            "faces": files.sha256_file(self.faces) if self._known_faces() else "",
             "max_pixels": self.max_pixels,
         }
-
-    def _known_faces(self) -> Mapping[str, KnownFaces]:
-        return read_faces(self.faces) if self.faces else {}
 
     def _labels_path(self) -> Path | None:
         if self.labels:

@@ -12,16 +12,17 @@ import functools
 import io
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
 from occface import files
 from occface.errors import UsageError
+from occface.sources.base import Photo, Photograph, Source
 
-__all__ = ["KnownFace", "KnownFaces", "read_faces", "write_faces"]
+__all__ = ["KnownFace", "KnownFaces", "WithKnownFaces", "read_faces", "write_faces"]
 
 _BOX = ("x0", "y0", "x1", "y1")
 _LANDMARKS = tuple(f"l{axis}{number}" for number in range(68) for axis in "xy")
@@ -168,3 +169,77 @@ def _stack(rows: list[np.ndarray | None], shape: tuple[int, ...]) -> np.ndarray 
 
 def _refuse(path: str, line: int, problem: str) -> NoReturn:
     raise UsageError(f"{path}, line {line}: {problem}")
+
+
+@dataclass(frozen=True)
+class WithKnownFaces:
+    """A source whose photographs come with the faces that a table says, in place of any of its own.
+
+    Parameters
+    ----------
+    source : Source
+        A source of photographs that have files.
+    table : str
+        A CSV file of known faces; the names in it are those of `Photo.path`.
+    """
+
+    source: Source
+    table: str
+
+    @property
+    def name(self) -> str:
+        """The source's own name."""
+        return self.source.name
+
+    @property
+    def path(self) -> str:
+        """The source's folder."""
+        return str(getattr(self.source, "path", ""))
+
+    @property
+    def licence(self) -> str:
+        """The source's."""
+        return self.source.licence
+
+    @property
+    def assets(self) -> tuple[str, ...]:
+        """The source's."""
+        return self.source.assets
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The source's."""
+        return self.source.classes
+
+    @property
+    def annotated(self) -> int:
+        """The source's."""
+        return self.source.annotated
+
+    def photos(self) -> list[Photo]:
+        """Return the source's photographs.
+
+        Raises
+        ------
+        UsageError
+            If the table names a photograph that is not there; the message names the line.
+        """
+        photos = self.source.photos()
+        paths = {photo.path for photo in photos}
+        for name, faces in read_faces(self.table).items():
+            if name not in paths:
+                _refuse(self.table, faces.line, f"'{name}' is not among the photographs: correct or remove the line")
+        return photos
+
+    def read(self, photo: Photo) -> Photograph:
+        """Read a photograph; where the table has no face of it, it comes without any."""
+        faces = read_faces(self.table).get(photo.path)
+        return replace(
+            self.source.read(photo),
+            boxes=faces.boxes if faces else None,
+            landmarks=faces.landmarks if faces else None,
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Return the source's description and the table's hash."""
+        return {**self.source.describe(), "faces": files.sha256_file(self.table)}

@@ -43,3 +43,12 @@ def test_each_pair_comes_once_per_epoch_in_another_order_each_time(dataset):
 def test_a_wrong_size_is_one_line(dataset):
     with pytest.raises(UsageError, match="batch size of at least 1"):
         PairLoader(FacePairs(dataset, "train"), 0)
+
+
+def test_two_epochs_at_once_are_refused_and_one_that_was_left_is_not(dataset):
+    loader = PairLoader(FacePairs(dataset, "train"), 2, workers=1)
+    with pytest.raises(RuntimeError, match="under way"):
+        list(zip(loader, loader, strict=True))
+    first = next(iter(loader))
+    assert len(first["hr"]) == 2
+    assert len(list(loader)) == 4

@@ -1,5 +1,7 @@
 import csv
 import os
+import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,9 +14,11 @@ import pytest
 from PIL import Image
 
 from occface import files
+from occface.dataset import make as make_module
 from occface.dataset.config import DatasetConfig
 from occface.dataset.make import make_dataset
 from occface.dataset.reader import DatasetFile
+from occface.dataset.shards import make_shard, plan_shards
 from occface.dataset.verify import verify
 from occface.errors import OccfaceError, UsageError
 from occface.sources.folder import FolderSource
@@ -87,6 +91,68 @@ def test_a_cluster_makes_the_same_bytes(tmp_path, many_faces):
     assert files.sha256_file(here.path) == files.sha256_file(there.path)
 
 
+def test_a_damaged_shard_is_one_line_that_says_what_to_do(tmp_path, faces_folder):
+    source, output = FolderSource(str(faces_folder)), tmp_path / "a.h5"
+    parts = tmp_path / "a.h5.parts"
+    for garbage in (b"", b"text", b"PK\x03\x04" + bytes(5000)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(make_module, "assemble", refuse)
+            with pytest.raises(OccfaceError, match="no room left"):
+                make_dataset(source, output, CONFIG, overwrite=True)
+        shard = parts / "part-000000.npz"
+        shard.write_bytes(garbage)
+        with pytest.raises(OccfaceError, match=r"part-000000\.npz is damaged: remove it and run again with --resume") as caught:
+            make_dataset(source, output, CONFIG, resume=True)
+        assert "pickle" not in str(caught.value)
+
+
+def refuse(*_):
+    raise OccfaceError("no room left")
+
+
+def test_a_fault_of_the_machine_ends_the_work_and_is_no_bad_photograph(tmp_path, many_faces, monkeypatch):
+    read, source, output = FolderSource.read, FolderSource(str(many_faces)), tmp_path / "a.h5"
+    whole = make_dataset(source, tmp_path / "whole.h5", CONFIG)
+    for error in (MemoryError(), OSError(5, "Input/output error")):
+
+        def fails(self, photo, error=error):
+            if photo.id == "face_3_07.png":
+                raise error
+            return read(self, photo)
+
+        if isinstance(error, OSError):
+            monkeypatch.setattr(FolderSource, "read", read)
+            monkeypatch.setattr("pathlib.Path.read_bytes", breaks_for("face_3_07.png", error))
+        else:
+            monkeypatch.setattr(FolderSource, "read", fails)
+        with pytest.raises(OccfaceError, match="what was made is kept"):
+            make_dataset(source, output, CONFIG, resume=True)
+        assert not output.exists()
+    monkeypatch.undo()
+    made = make_dataset(source, output, CONFIG, resume=True)
+    assert made.content_hash == whole.content_hash
+
+
+def breaks_for(name, error):
+    read = pathlib.Path.read_bytes
+
+    def read_bytes(self):
+        if self.name == name:
+            raise error
+        return read(self)
+
+    return read_bytes
+
+
+def test_workers_that_do_not_see_the_photographs_end_the_work(tmp_path, faces_folder):
+    shutil.copytree(faces_folder, tmp_path / "photos")
+    source = FolderSource(str(tmp_path / "photos"))
+    shard = plan_shards(source.photos(), CONFIG)[0]
+    shutil.rmtree(tmp_path / "photos")
+    with pytest.raises(OccfaceError, match=r"does not find .*photos: put the photographs where all workers see them"):
+        make_shard(shard, source, CONFIG)
+
+
 def test_finished_work_is_found_finished(tmp_path, faces_folder):
     source = FolderSource(str(faces_folder))
     made = make_dataset(source, tmp_path / "a.h5", CONFIG)
@@ -114,12 +180,12 @@ def test_an_unexpected_error_on_one_photograph_is_a_reason(tmp_path, faces_folde
 
     def breaks(source, photo, *place):
         if photo.id == "face_3.jpg":
-            raise MemoryError("no more\nat all")
+            raise ArithmeticError("no more\nat all")
         return records(source, photo, *place)
 
     monkeypatch.setattr(shards, "make_records", breaks)
     made = make_dataset(FolderSource(str(faces_folder)), tmp_path / "a.h5", CONFIG)
-    assert made.rejected == [("face_3.jpg", "unexpected MemoryError: no more")]
+    assert made.rejected == [("face_3.jpg", "unexpected ArithmeticError: no more")]
 
 
 def test_another_seed_gives_another_content(tmp_path, faces_folder, dataset):

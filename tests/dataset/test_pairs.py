@@ -18,6 +18,7 @@ from occface.errors import UsageError
 from occface.faces import align
 from occface.faces.turning import Turning
 from occface.occlusion import MaskFolder
+from occface.sources import open_source
 from occface.sources.base import Photo
 from occface.sources.folder import FolderSource
 
@@ -36,19 +37,20 @@ class Turned(FolderSource):
         return 2
 
     def photos(self):
-        (first, *_) = super().photos()
-        return [
+        first, second, *_ = super().photos()
+        variants = [
             Photo(id=f"{first.id}/{turns}{mirrored:d}", path=first.path, turns=turns, mirrored=mirrored)
             for turns in range(4)
             for mirrored in (False, True)
         ]
+        return [*variants, Photo(id=f"{second.id}/without", path=second.path)]
 
     def read(self, photo):
         plain = super().read(photo)
         parsing = np.where(plain.image.mean(axis=2) > 128, 3, 0).astype(np.uint8)
         parsing[300:320, 240:270] = 1
         points = np.array([[200, 250], [300, 350]], np.float32)
-        return type(plain)(plain.image, plain.sha256, points=points, parsing=None if photo.turns == 3 else parsing)
+        return type(plain)(plain.image, plain.sha256, points=points, parsing=None if photo.id.endswith("without") else parsing)
 
 
 @pytest.fixture(scope="module")
@@ -97,13 +99,25 @@ def test_lr_landmarks_of_variants_are_near_the_face_s(turned):
 
 def test_parsing_maps_come_by_the_same_transform(turned):
     hr, parsing = turned.stack("train", "hr"), turned.stack("train", "parsing")
-    assert (parsing[6:] == UNKNOWN_CLASS).all()  # those without a map
-    for row in range(6):
+    assert (parsing[8] == UNKNOWN_CLASS).all()  # that without a map
+    for row in range(8):
         agrees = (hr[row].mean(axis=2) > 128) == (parsing[row] == 3)
         assert agrees.mean() > 0.9
         halves = set(np.unique(parsing[row])) & {1, 2}
         assert halves == ({2} if row % 2 else {1})  # the subject's left is the other side of the mirrored picture
     assert turned.attributes["parsing_classes"] == ["dark", "l_half", "r_half", "bright"]
+
+
+def test_a_photograph_is_looked_at_once_for_all_its_variants(tmp_path, faces_folder, monkeypatch):
+    read, names = Turned.read, []
+
+    def counts(self, photo):
+        names.append(photo.path)
+        return read(self, photo)
+
+    monkeypatch.setattr(Turned, "read", counts)
+    make_dataset(Turned(str(faces_folder)), tmp_path / "a.h5", CONFIG)
+    assert len(names) == 3  # once upright, once for seven variants, once for the second photograph
 
 
 def test_turning_back_is_the_inverse():
@@ -169,7 +183,7 @@ def test_without_photographs_there_is_one_line(dataset):
 def test_faces_found_once_are_used_again(tmp_path, faces_folder):
     table = tmp_path / "faces.csv"
     first = make_dataset(FolderSource(str(faces_folder)), tmp_path / "a.h5", CONFIG, write_faces=table)
-    again = make_dataset(FolderSource(str(faces_folder), faces=str(table)), tmp_path / "b.h5", CONFIG)
+    again = make_dataset(open_source(str(faces_folder), faces=str(table)), tmp_path / "b.h5", CONFIG)
     one, other = DatasetFile(first.path), DatasetFile(again.path)
     assert set(other.columns("train")["detector"]) == set(other.columns("train")["landmarker"]) == {"given"}
     np.testing.assert_allclose(one.stack("train", "transform"), other.stack("train", "transform"), rtol=1e-4, atol=2e-3)

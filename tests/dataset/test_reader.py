@@ -1,4 +1,6 @@
+import json
 import pickle
+import shutil
 
 import h5py
 import numpy as np
@@ -99,3 +101,45 @@ def test_what_is_read_is_the_reader_s_own(dataset):
     record = dataset.record("train", 0, ["hr"])["hr"]
     record[:] = 0  # would fail, or write into the file, if it were a map of it
     assert dataset.record("train", 0, ["hr"])["hr"].any()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "expected the configuration to be JSON"),
+        ("[]", "expected the configuration to be a JSON object, got list"),
+        ("{}", "the configuration lacks source, masks, "),
+        (7, "expected the configuration to be text, got int"),
+    ],
+)
+def test_a_configuration_that_is_none_is_one_line(tmp_path, dataset_path, text, message):
+    shutil.copy(dataset_path, tmp_path / "edited.h5")
+    with h5py.File(tmp_path / "edited.h5", "r+") as file:
+        file.attrs["configuration"] = text
+    with pytest.raises(UsageError, match=rf"edited\.h5 is damaged: {message}"):
+        DatasetFile(tmp_path / "edited.h5")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": "7"}, "expected seed of the configuration to be int, got '7'"),
+        ({"masks": [1]}, "expected masks of the configuration to be names"),
+        ({"source": {"classes": []}}, "the configuration's source lacks annotated"),
+    ],
+)
+def test_a_configuration_with_other_values_is_one_line(tmp_path, dataset_path, change, message):
+    shutil.copy(dataset_path, tmp_path / "edited.h5")
+    with h5py.File(tmp_path / "edited.h5", "r+") as file:
+        file.attrs["configuration"] = json.dumps(json.loads(file.attrs["configuration"]) | change)
+    with pytest.raises(UsageError, match=message):
+        DatasetFile(tmp_path / "edited.h5")
+
+
+def test_groups_of_others_are_named(tmp_path, dataset_path):
+    shutil.copy(dataset_path, tmp_path / "more.h5")
+    with h5py.File(tmp_path / "more.h5", "r+") as file:
+        file.create_group("extra")
+        file["val"] = np.zeros(3)
+    with pytest.raises(UsageError, match="expected groups train, val, test, got extra, val"):
+        DatasetFile(tmp_path / "more.h5")

@@ -13,7 +13,6 @@ import torch
 from occface import assets
 from occface.errors import AssetError, BadImageError
 from occface.faces import align, fan
-from occface.faces.mirror import MIRRORED
 from occface.files import sha256_file
 from occface.images import read_image
 from occface.networks.fan import FAN
@@ -60,15 +59,6 @@ def test_the_framing_is_the_packages_to_its_rounding(box, low, high):
     first, last = align.apply(align.inverse(transform), np.array([[0.0, 0.0], [255.0, 255.0]]))
     assert np.abs(first - low).max() <= 2.5  # whole pixels there, of a picture whose first pixel is 1, rounded towards zero
     assert np.abs(last - high).max() <= 2.5
-
-
-def test_with_flipping_the_heatmaps_are_the_mean_with_those_of_the_mirrored_face(network):
-    seen = align.warp(read_image(FACES[2]), fan.frame(BOX), 256)
-    batch = torch.from_numpy(seen).permute(2, 0, 1)[None].float() / 255
-    with torch.inference_mode():
-        expected = network(batch) + network(batch.flip(3)).flip(3)[:, MIRRORED]
-        found = fan.FanLandmarks(flip=True)._heatmaps(seen)
-    np.testing.assert_allclose(found, expected[0].numpy(), atol=1e-5)
 
 
 def test_beyond_the_photograph_it_is_black_and_beyond_the_crop_mirrored(network, monkeypatch):

@@ -12,7 +12,7 @@ from PIL import Image
 from occface.errors import BadImageError, UsageError
 from occface.sources import SOURCES, Photo
 from occface.sources.folder import FolderSource
-from occface.sources.known_faces import KnownFace, write_faces
+from occface.sources.known_faces import KnownFace, WithKnownFaces, write_faces
 
 
 def put(folder, *names, shade=100):
@@ -164,7 +164,7 @@ def test_faces_found_before_come_with_their_photographs(tmp_path):
             KnownFace("a/1.png", (2, 0, 6, 4), points[1]),
         ],
     )
-    source = FolderSource(str(tmp_path / "photos"), faces=str(table))
+    source = WithKnownFaces(FolderSource(str(tmp_path / "photos")), str(table))
     second, third, first = (source.read(photo) for photo in source.photos())
     assert first.boxes.tolist() == [[0, 1, 4, 5], [2, 0, 6, 4]]
     np.testing.assert_array_equal(first.landmarks, points)
