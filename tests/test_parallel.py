@@ -48,3 +48,13 @@ def test_dask_gives_the_same_on_a_cluster_of_processes(workers):
 def test_a_wrong_request_is_one_line(settings, message):
     with pytest.raises(UsageError, match=message):
         list(ordered_map(abs, [1, 2], **settings))
+
+
+def tuning(_):
+    return os.environ.get("GLIBC_TUNABLES")
+
+
+def test_workers_ask_for_large_pages_and_this_process_is_left_as_it_was(monkeypatch):
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    assert set(ordered_map(tuning, [1, 2, 3], workers=3)) == {"glibc.malloc.hugetlb=1"}
+    assert "GLIBC_TUNABLES" not in os.environ
