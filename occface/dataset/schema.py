@@ -23,6 +23,7 @@ __all__ = [
     "HR_SIZE",
     "LANDMARKS",
     "LR_SIZE",
+    "MASK_CONVENTION",
     "SCHEMA_VERSION",
     "SPLITS",
     "UNCROPPED",
@@ -43,6 +44,9 @@ COLUMNS = ("id", "identity", "expression", "pose", "labels", "path", "sha256", "
 
 #: The class of parsing maps where the source has no map of the photograph.
 UNKNOWN_CLASS = 255
+
+#: What masks mean, as files say it.
+MASK_CONVENTION = "1 = occluded"
 
 #: The photographs themselves, as files, where they were asked for: variable-length bytes.
 UNCROPPED = "uncropped"

@@ -20,6 +20,7 @@ from occface.dataset.schema import (
     HR_SIZE,
     LANDMARKS,
     LR_SIZE,
+    MASK_CONVENTION,
     UNCROPPED,
     UNKNOWN_CLASS,
     Field,
@@ -98,7 +99,7 @@ def _check_attributes(attributes: Mapping[str, Any], configuration: Mapping[str,
     """Return the root attributes that say something else than the configuration, that are missing or not known."""
     source = configuration["source"]
     expected = {
-        "mask_convention": "1 = occluded",
+        "mask_convention": MASK_CONVENTION,
         "seed": configuration["seed"],
         "detector": "+".join(configuration["detectors"]),
         "landmarker": configuration["landmarker"],

@@ -12,7 +12,17 @@ import h5py
 import numpy as np
 
 from occface import files, progress
-from occface.dataset.schema import COLUMNS, SCHEMA_VERSION, SPLITS, UNCROPPED, Form, combined_hash, sized, type_name
+from occface.dataset.schema import (
+    COLUMNS,
+    MASK_CONVENTION,
+    SCHEMA_VERSION,
+    SPLITS,
+    UNCROPPED,
+    Form,
+    combined_hash,
+    sized,
+    type_name,
+)
 from occface.dataset.shards import read_shards
 from occface.errors import OccfaceError
 from occface.versions import software_versions
@@ -65,7 +75,7 @@ def assemble(output: Path, shards: Sequence[Path], root: dict[str, Any]) -> tupl
                 bar.update()
         hash_ = combined_hash(configuration, {name: column.finish() for name, column in columns.items()})
         file.attrs["schema_version"] = SCHEMA_VERSION
-        file.attrs["mask_convention"] = "1 = occluded"
+        file.attrs["mask_convention"] = MASK_CONVENTION
         file.attrs["seed"] = configuration["seed"]
         file.attrs["source"] = root["source"]
         file.attrs["licence"] = root["licence"]
