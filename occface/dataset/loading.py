@@ -2,7 +2,8 @@
 
 A torch DataLoader hands every batch over in shared memory of its own. Taking that memory into use costs far more than the
 copying (measured here: 7 ms against 0.3 ms for 64 pairs), so workers make reading slower. Here the workers fill slots that
-were set aside at the start, and only the number of a slot travels.
+were set aside at the start, and only the number of a slot travels. Even so, where the
+file lies in memory, reading without workers is quicker (`docs/results.md`); with a slow disk it was not measured.
 """
 
 from __future__ import annotations
