@@ -116,7 +116,7 @@ class Pipeline:
         ----------
         batch : dict of str to Tensor
             ``lr`` (B, 3, 16, 16) in [-1, 1], occluded; ``mask`` (B, 1, 128, 128) for inpainting, which is given the true mask;
-            ``landmarks_lr`` (B, 68, 2) for methods that need landmarks.
+            ``landmarks_lr`` (B, 68, 2) for methods that need landmarks; ``landmarks`` for those that are given the true ones.
 
         Returns
         -------
@@ -136,7 +136,7 @@ class Pipeline:
 
 def _given(method: Method, batch: Batch, **inputs: Tensor) -> Batch:
     """Return the inputs of a method's role, and what else it says that it needs."""
-    names = {"landmarks": "landmarks_lr", "mask": "mask"}
+    names = {"landmarks": "landmarks_lr", "true landmarks": "landmarks", "mask": "mask"}
     return {**{names[need]: batch[names[need]] for need in method.needs}, **inputs}
 
 

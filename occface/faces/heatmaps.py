@@ -1,13 +1,37 @@
-"""Landmark heatmaps: one Gaussian per landmark, drawn at the resolution that a stage works at."""
+"""Landmark heatmaps: Gaussians drawn where landmarks are known, or what FAN sees in a picture."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
-__all__ = ["gaussian_heatmaps"]
+from occface import assets
+from occface.errors import UsageError
+from occface.faces.align import CROP_BOX, CROP_SIZE
+from occface.faces.fan import frame
+from occface.networks.fan import FAN
+from occface.registry import did_you_mean
 
-CROP = 128
+__all__ = ["FAN_READINGS", "LANDMARK_SETS", "FanHeatmaps", "gaussian_heatmaps"]
+
+_ALL = tuple(range(68))
+_EYE_CORNERS, _MOUTH_CORNERS = (36, 39, 42, 45), (48, 54)
+
+#: Which of the 68 landmarks each stage is given, in iBUG's numbers: all, or growing with the stage as in the released code.
+LANDMARK_SETS: dict[str, tuple[tuple[int, ...], ...]] = {
+    "full68": (_ALL, _ALL, _ALL),
+    "released_7_42_68": (
+        (*_EYE_CORNERS, 30, *_MOUTH_CORNERS),
+        (*_EYE_CORNERS, *range(27, 31), *_MOUTH_CORNERS, *range(17), *range(17, 27), *range(60, 65)),
+        _ALL,
+    ),
+}
+
+#: How FAN is shown an aligned face: as it was trained, or as the released code does.
+FAN_READINGS: tuple[str, ...] = ("framed", "released")
+_FAN_INPUT, _FAN_MAP = 256, 64
 
 
 def gaussian_heatmaps(landmarks: Tensor, size: int) -> Tensor:
@@ -35,7 +59,85 @@ def gaussian_heatmaps(landmarks: Tensor, size: int) -> Tensor:
     (torch.Size([1, 1, 16, 16]), (3, 11))
     """
     sigma = max(1.75 * size / 64, 0.7)
-    centres = (landmarks.float() + 0.5) * (size / CROP) - 0.5
+    centres = (landmarks.float() + 0.5) * (size / CROP_SIZE) - 0.5
     pixels = torch.arange(size, device=landmarks.device, dtype=torch.float32)
     profiles = torch.exp(-0.5 * ((pixels - centres.unsqueeze(-1)) / sigma) ** 2)  # (B, K, 2, size): a Gaussian is separable
     return profiles[:, :, 1, :, None] * profiles[:, :, 0, None, :]
+
+
+class FanHeatmaps(nn.Module):
+    """What FAN sees in aligned faces of any size, without gradients; its weights are the asset ``fan``.
+
+    Parameters
+    ----------
+    reading : {"framed", "released"}
+        ``framed``: the crop is continued by its mirror image until the face is framed as FAN knows it, FAN is given values in
+        [0, 1], and its last hourglass is asked. ``released``: the crop alone fills the picture, values are in [-1, 1], and
+        the first hourglass is asked, as in the authors' code.
+    network : FAN, optional
+        The network; by default the published one.
+
+    Raises
+    ------
+    UsageError
+        If there is no such reading.
+    AssetError
+        If the weights are not at hand. Nothing stands in for them unasked.
+    """
+
+    framed_grid: Tensor
+    crop_grid: Tensor
+
+    def __init__(self, reading: str = "framed", network: FAN | None = None) -> None:
+        super().__init__()
+        if reading not in FAN_READINGS:
+            raise UsageError(f"unknown reading of FAN '{reading}': {did_you_mean(reading, FAN_READINGS)}")
+        self.reading = reading
+        self.network = (network or _published()).requires_grad_(False).eval()
+        transform = frame(CROP_BOX)
+        zoom = _FAN_INPUT / (CROP_SIZE * transform[0, 0])  # of FAN's picture, in crops
+        # Both ways between the normalised coordinates of the crop and of FAN's picture, as affine_grid wants them.
+        middle = (2 * ((_FAN_INPUT - 1) / 2 - transform[:, 2]) / transform[0, 0] + 1) / CROP_SIZE - 1
+        for name, scale, shift in (("framed_grid", zoom, middle), ("crop_grid", 1 / zoom, -middle / zoom)):
+            matrix = np.concatenate([scale * np.eye(2), shift[:, None]], axis=1)
+            self.register_buffer(name, torch.from_numpy(matrix).float(), persistent=False)
+
+    def train(self, mode: bool = True) -> FanHeatmaps:
+        """Stay in evaluation mode: the landmark estimator does not learn."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor, size: int) -> Tensor:
+        """Return the heatmaps of aligned faces.
+
+        Parameters
+        ----------
+        images : Tensor
+            (B, 3, N, N) RGB in [-1, 1].
+        size : int
+            Height and width of the maps.
+
+        Returns
+        -------
+        Tensor
+            (B, 68, size, size) in [0, 1].
+        """
+        if self.reading == "released":
+            seen = F.interpolate(images, size=(_FAN_INPUT, _FAN_INPUT), mode="bilinear", align_corners=False)
+            maps = self.network(seen, hourglasses=1)
+            return F.interpolate(maps.float(), size=(size, size), mode="bilinear", align_corners=False).clamp(0, 1)
+        seen = _sampled((images.float() + 1) / 2, self.framed_grid, _FAN_INPUT, "reflection")
+        return _sampled(self.network(seen).float(), self.crop_grid, size, "zeros").clamp(0, 1)
+
+
+def _published() -> FAN:
+    network = FAN()
+    (path,) = assets.require("fan").values()
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    return network
+
+
+def _sampled(images: Tensor, transform: Tensor, size: int, beyond: str) -> Tensor:
+    """Return what lies at a grid of `size` x `size` points that `transform` (2, 3) leads into the images."""
+    grid = F.affine_grid(transform.expand(len(images), 2, 3), [len(images), 1, size, size], align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode=beyond, align_corners=False)

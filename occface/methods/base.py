@@ -62,8 +62,25 @@ def _coerce(key: str, value: Any, default: Any) -> Any:
     raise UsageError(f"setting '{key}' takes a value like {default!r}, got {value!r}")
 
 
-def resolve(presets: Mapping[str, Config], preset: str, overrides: Mapping[str, Any], method: str) -> Config:
-    """Return a preset with overrides laid over it, as plain values.
+def resolve(
+    presets: Mapping[str, Config],
+    preset: str,
+    overrides: Mapping[str, Any],
+    method: str,
+    variants: Mapping[str, Config] | None = None,
+) -> Config:
+    """Return a preset with variants and overrides laid over it, as plain values.
+
+    Parameters
+    ----------
+    presets, variants : mapping of str to Config
+        What there is to choose from. A variant changes some settings of any preset.
+    preset : str
+        A preset's name, or a preset's and variants' with ``+`` between, laid over each other in this order.
+    overrides : mapping
+        Settings to replace after that.
+    method : str
+        The method's name, for errors.
 
     Raises
     ------
@@ -74,10 +91,18 @@ def resolve(presets: Mapping[str, Config], preset: str, overrides: Mapping[str, 
     --------
     >>> resolve({"test": {"rate": 0.1}}, "test", {"rate": "1e-3"}, "some-method")
     {'rate': 0.001}
+    >>> resolve({"test": {"rate": 0.1}}, "test+slow", {}, "some-method", {"slow": {"rate": 0.01}})
+    {'rate': 0.01}
     """
-    if preset not in presets:
-        raise UsageError(f"method '{method}' has no preset '{preset}': {did_you_mean(preset, presets)}")
-    config = copy.deepcopy(dict(presets[preset]))
+    variants = variants or {}
+    base, *laid_over = preset.split("+")
+    if base not in presets:
+        raise UsageError(f"method '{method}' has no preset '{base}': {did_you_mean(base, presets)}")
+    config = copy.deepcopy(dict(presets[base]))
+    for name in laid_over:
+        if name not in variants:
+            raise UsageError(f"method '{method}' has no variant '{name}': {did_you_mean(name, variants)}")
+        config |= copy.deepcopy(dict(variants[name]))
     for key, value in overrides.items():
         if key not in config:
             raise UsageError(f"method '{method}' has no setting '{key}': {did_you_mean(key, config)}")
@@ -117,15 +142,18 @@ class Method:
     role : {"sr", "inpaint", "joint"}
         What it maps to what: an LR face to HR, an HR face with a hole to one without, or an occluded LR face to a whole HR one.
     needs : frozenset of str
-        What else than the image it must be given: ``"mask"``, ``"landmarks"``.
+        What else than the image it must be given: ``"mask"``, ``"landmarks"``, ``"true landmarks"`` (of the HR face).
     PRESETS : dict
         Its presets by name, each a flat dict of plain values.
+    VARIANTS : dict
+        Changes to any preset by name, such as a part left out for an ablation: ``preset+variant`` applies them.
     """
 
     name: ClassVar[str]
     role: ClassVar[Role]
-    needs: ClassVar[frozenset[str]] = frozenset()
+    needs: frozenset[str] = frozenset()
     PRESETS: ClassVar[dict[str, Config]] = {}
+    VARIANTS: ClassVar[dict[str, Config]] = {}
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -137,14 +165,14 @@ class Method:
 
     @classmethod
     def build(cls, preset: str, overrides: Mapping[str, Any] | None = None) -> Self:
-        """Make the method in one of its presets, with some values replaced.
+        """Make the method in one of its presets (``preset`` or ``preset+variant``), with some values replaced.
 
         Raises
         ------
         UsageError
             If the preset or a key is unknown, or a value is of another type than the preset's.
         """
-        return cls(resolve(cls.PRESETS, preset, overrides or {}, cls.name))
+        return cls(resolve(cls.PRESETS, preset, overrides or {}, cls.name, cls.VARIANTS))
 
     def hallucinate(self, batch: Batch, generator: nn.Module | None = None) -> Tensor:
         """Return whole HR faces.
@@ -207,6 +235,14 @@ class TrainableMethod(Method, nn.Module):
         """Return the weighted loss terms of a turn by name; their sum is what the turn minimises."""
         raise NotImplementedError
 
-    def preview(self, batch: Batch, generator: nn.Module | None = None) -> dict[str, Tensor]:
-        """Return pictures (B,3,h,w) in [-1,1] by name for the strip of samples that training shows."""
+    def results(self, batch: Batch, generator: nn.Module | None = None) -> dict[str, Tensor]:
+        """Return by name the pictures (B,3,h,w), in [-1,1], that are scored against HR at their size; the last one is whole."""
         return {"result": self.hallucinate(batch, generator)}
+
+    def preview(self, batch: Batch, generator: nn.Module | None = None) -> dict[str, Tensor]:
+        """Return what else the strip of samples shows beside the results: pictures (B,3,h,w) in [-1,1] by name."""
+        return {}
+
+    def parts(self) -> tuple[nn.Module, ...]:
+        """Return the networks that a compiler may compile each for itself."""
+        return tuple(self.children())

@@ -3,16 +3,15 @@
 Step (i) trains UI-block 1 with the local discriminator on the 16x16 centre of its result, step (ii) block 2 behind a kept
 block 1, step (iii) all blocks with both local discriminators and the global one. A step runs only the blocks it needs.
 
-Presets. ``paper`` is the paper's size and schedule. ``cpu`` and ``demo`` spend little on 128x128, where an image costs most:
-narrow last stages, no normalisation, small batches, most images in the cheap steps (i) and (ii), and a rate that falls to
-the end. On two cores without vector bfloat16, ``demo`` trained at 82, 59 and 12 images a second in steps (i) to (iii). It
-leaves the feature and style losses out: through the VGG trunk an image costs about five times as much as through all else.
-``cpu`` keeps them.
+A preset says how large and how long, a variant what is left out or replaced: ``cpu+p-fp`` is the preset ``cpu`` without
+facial priors. ``docs/pro-uigan.md`` explains every setting, and where paper and released code disagree.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
@@ -20,147 +19,53 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from occface import losses
-from occface.faces.heatmaps import gaussian_heatmaps
+from occface.errors import UsageError
+from occface.faces.heatmaps import LANDMARK_SETS, FanHeatmaps, gaussian_heatmaps
 from occface.methods.base import Batch, Config, Phase, Role, TrainableMethod, evaluating
+from occface.methods.prouigan_presets import PRESETS, SOURCES, VARIANTS
 from occface.networks.discriminators import centre_crop, global_discriminator, local_discriminator
+from occface.networks.released import ReleasedUInet
 from occface.networks.uinet import Stages, UInet
 from occface.networks.vgg import FeatureNetwork, Features, load_feature_network
+from occface.registry import did_you_mean
 
 __all__ = ["ProUIGAN"]
-
-_PAPER: Config = {
-    "channels": [128, 128, 128],
-    "blocks": [8, 7, 6],
-    "attention": "cosine_softmax",
-    "norm": "batch",
-    "skips": False,
-    "discriminator_width": 64,
-    "geometry_weight": 1.0,
-    "feature_network": "vgg19",
-    "feature_weight": 0.01,
-    "style_weights": [10.0, 10.0, 1.0],
-    "gan_loss": "bce",
-    "gan_weight": 0.01,
-    "batch_size": 16,
-    "steps_1": 35_540,
-    "steps_2": 35_540,
-    "steps_3": 106_620,
-    "lr_alone": 1e-3,
-    "lr_joint": [1e-4, 1e-4, 1e-3],
-    "lr_discriminator": 1e-4,
-    "lr_schedule": "constant",
-    "ema_decay": 0.999,
-    "grad_clip": 1.0,
-}
-
-_SMALL: Config = _PAPER | {
-    "attention": "cosine_linear",
-    "skips": True,
-    "discriminator_width": 16,
-    "lr_alone": 2e-3,
-    "lr_joint": [2e-3, 2e-3, 2e-3],
-    "lr_schedule": "cosine",
-}
 
 
 class ProUIGAN(TrainableMethod):
     """Whole 128x128 faces from occluded 16x16 ones and the landmarks estimated from them; masks are not needed.
 
-    Settings
-    --------
-    channels, blocks : three int
-        Width and residual blocks of each UI-block.
-    attention, norm, skips
-        See `occface.networks.uinet.UIBlock`.
-    feature_network : {"vgg19", "stlpips-vgg", "none"}
-        What feature and style losses look through; ``none`` leaves both out.
-    geometry_weight, feature_weight, style_weights, gan_weight
-        Weights of the losses beside the intensity loss; the style loss has one for each stage.
-    gan_loss : {"bce", "lsgan"}
-        The paper's log loss, or the released code's least squares. A `gan_weight` of 0 leaves the discriminators out.
-    steps_1, steps_2, steps_3 : int
-        Lengths of the three steps of training.
-    lr_alone, lr_joint, lr_discriminator
-        Adam's learning rates: of the one block in steps (i) and (ii), of each block in step (iii), of the discriminators.
-    lr_schedule : {"constant", "cosine"}
-        Cosine brings the rates of step (iii) down to a fiftieth.
+    What can be set, the presets and the variants stand in `occface.methods.prouigan_presets`.
     """
 
     name = "pro-uigan"
     role: ClassVar[Role] = "joint"
     needs = frozenset({"landmarks"})
-    PRESETS: ClassVar[dict[str, Config]] = {
-        "paper": _PAPER,
-        "gpu": _PAPER
-        | {
-            "channels": [64, 64, 64],
-            "blocks": [3, 3, 3],
-            "discriminator_width": 32,
-            "batch_size": 32,
-            "steps_1": 4000,
-            "steps_2": 4000,
-            "steps_3": 40_000,
-            "lr_schedule": "cosine",
-        },
-        "cpu": _SMALL
-        | {
-            "channels": [64, 48, 24],
-            "blocks": [3, 2, 1],
-            "norm": "none",
-            "feature_network": "stlpips-vgg",
-            "batch_size": 8,
-            "steps_1": 1500,
-            "steps_2": 1000,
-            "steps_3": 3000,
-        },
-        "demo": _SMALL
-        | {
-            "channels": [32, 24, 16],
-            "blocks": [2, 2, 1],
-            "norm": "none",
-            "discriminator_width": 8,
-            "feature_network": "none",
-            "batch_size": 4,
-            "steps_1": 600,
-            "steps_2": 360,
-            "steps_3": 300,
-            "ema_decay": 0.99,
-        },
-        "test": _SMALL
-        | {
-            "channels": [16, 16, 16],
-            "blocks": [1, 1, 1],
-            "discriminator_width": 8,
-            "feature_network": "none",
-            "batch_size": 4,
-            "steps_1": 2,
-            "steps_2": 2,
-            "steps_3": 4,
-            "ema_decay": 0.9,
-        },
-    }
+    PRESETS: ClassVar[dict[str, Config]] = PRESETS
+    VARIANTS: ClassVar[dict[str, Config]] = VARIANTS
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        self.generator: UInet = UInet(
-            config["channels"],
-            config["blocks"],
-            attention=config["attention"],
-            norm=config["norm"],
-            skips=config["skips"],
-        )
+        self.landmarks = _landmark_set(config)
+        self.needs = _needs(config)
+        self.generator: nn.Module = _generator(config, tuple(len(numbers) for numbers in self.landmarks))
         width = config["discriminator_width"]
         self.local_16 = local_discriminator(16, width)
         self.local_64 = local_discriminator(64, width)
         self.global_128 = global_discriminator(width)
-        # Not a part of this module: its weights are no state of the training. Loaded when a loss first needs it.
-        self._feature_network: list[FeatureNetwork | None] = []
-        self._made: tuple[Tensor, Stages] | None = None
+        # Frozen networks, loaded when first needed. Held where torch does not see them: their weights are no state of the
+        # training and no part of what is saved.
+        self._frozen: dict[str, nn.Module | None] = {}
+        self._shared: tuple[Tensor, _Pass] | None = None
 
     def assets(self) -> tuple[str, ...]:
-        """Return the feature network, if there is one."""
-        name = self.config["feature_network"]
-        return () if name == "none" else (name,)
+        """Return the feature network if a loss looks through it, and FAN if it is asked."""
+        looks = any(self.config["feature_weights"] + self.config["style_weights"])
+        features = {"none": (), "vgg19": ("vgg16", "vgg19")}.get(
+            self.config["feature_network"], (self.config["feature_network"],)
+        )
+        asked = "fan" in self.config["landmark_sources"] or self.config["geometry_target"] == "fan"
+        return (*(features if looks else ()), *(("fan",) if asked else ()))
 
     def phases(self) -> tuple[Phase, ...]:
         """Return the steps (i), (ii) and (iii) of training that have a length."""
@@ -168,24 +73,37 @@ class ProUIGAN(TrainableMethod):
         return tuple(Phase(name, count) for name, count in steps.items() if count)
 
     def turns(self, phase: Phase) -> tuple[str, ...]:
-        """Return the turns of a step; only UI-block 2's loss (Eq. 13) has no discriminator in it."""
-        alone = phase.name == "ii" or not self.config["gan_weight"]
-        return ("generator",) if alone else ("discriminator", "generator")
+        """Return the turns of a step; UI-block 2's loss (Eq. 13) has no discriminator in it."""
+        return ("discriminator", "generator") if self._judges(phase) else ("generator",)
+
+    def _judges(self, phase: Phase) -> dict[str, nn.Module]:
+        """Return the discriminators that have a say in a phase."""
+        judges: dict[str, nn.Module] = {}
+        if self.config["local_weight"] and phase.name != "ii":
+            judges["local_16"] = self.local_16
+        if self.config["local_weight"] and phase.name == "iii":
+            judges["local_64"] = self.local_64
+        if self.config["global_weight"] and phase.name == "iii":
+            judges["global_128"] = self.global_128
+        return judges
 
     def optimizer(self, phase: Phase, turn: str) -> torch.optim.Optimizer:
         """Return Adam over the blocks or discriminators of a phase."""
         if turn == "discriminator":
-            judges = [self.local_16] if phase.name == "i" else [self.local_16, self.local_64, self.global_128]
-            parameters = [parameter for judge in judges for parameter in judge.parameters()]
+            parameters = [parameter for judge in self._judges(phase).values() for parameter in judge.parameters()]
             return torch.optim.Adam(parameters, lr=self.config["lr_discriminator"], fused=True)
         if phase.name == "iii":
             rates = dict(enumerate(self.config["lr_joint"]))
         else:
             rates = {_blocks(phase) - 1: self.config["lr_alone"]}
+        blocks = self._ui_blocks()
         groups: list[dict[str, Any]] = [
-            {"params": list(self.generator.blocks[number].parameters()), "lr": rate} for number, rate in rates.items()
+            {"params": list(blocks[number].parameters()), "lr": rate} for number, rate in rates.items()
         ]
         return torch.optim.Adam(groups, fused=True)
+
+    def _ui_blocks(self) -> list[nn.Module]:
+        return list(self.generator.get_submodule("blocks").children())
 
     def lr_scale(self, phase: Phase, progress: float) -> float:
         """Return 1, or the cosine from 1 to 0.02 in the phase that ends the training."""
@@ -196,100 +114,208 @@ class ProUIGAN(TrainableMethod):
     def forward(self, batch: Batch, phase: Phase, turn: str) -> dict[str, Tensor]:
         """Return the weighted losses of a turn (Eq. 8, 9 and 12-15)."""
         if turn == "discriminator":
-            return self._discriminator_losses(batch, phase)
-        return self._generator_losses(batch, phase)
+            made = self._pass(batch, phase)
+            self._shared = batch["lr"], made  # the generator's turn follows on the same weights and batch: no second pass
+            return {
+                name: losses.discriminator_loss(judge(real), judge(fake.detach()), self.config["gan_loss"])
+                for name, judge, fake, real in self._judged(made, phase)
+            }
+        shared, self._shared = self._shared, None
+        made = shared[1] if shared is not None and shared[0] is batch["lr"] else self._pass(batch, phase)
+        return self._generator_losses(made, phase)
 
-    def _discriminator_losses(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
-        kind = self.config["gan_loss"]
-        stages = self._stages(batch, phase)
-        judged = {
-            name: losses.discriminator_loss(judge(truth), judge(made.detach()), kind)
-            for name, judge, made, truth in self._judged(stages, batch["hr"], phase)
-        }
-        self._made = batch["lr"], stages  # the generator's turn follows on the same weights and batch: no second pass for it
-        return judged
-
-    def _generator_losses(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
-        stages = self._made[1] if self._made is not None and self._made[0] is batch["lr"] else self._stages(batch, phase)
-        self._made = None
-        config = self.config
-        numbers = range(3) if phase.name == "iii" else [_blocks(phase) - 1]
+    def _generator_losses(self, made: _Pass, phase: Phase) -> dict[str, Tensor]:
+        config, stages = self.config, made.stages
         terms: dict[str, Tensor] = {}
-        for number in numbers:
-            made, maps = stages.images[number], stages.heatmaps[number]
-            truth = _resized(batch["hr"], made.shape[-1])
-            terms[f"intensity_{number + 1}"] = losses.intensity(made, truth)
-            drawn = gaussian_heatmaps(batch["landmarks"], maps.shape[-1])
-            terms[f"geometry_{number + 1}"] = config["geometry_weight"] * losses.geometry(maps, drawn)
-            looked = self._look(made, truth)
-            if looked is not None:
-                ours, theirs = looked
-                terms[f"feature_{number + 1}"] = config["feature_weight"] * losses.feature(ours.feature, theirs.feature)
-                terms[f"style_{number + 1}"] = config["style_weights"][number] * losses.style(ours.styles, theirs.styles)
-        if "discriminator" in self.turns(phase):
-            for name, judge, made, _ in self._judged(stages, batch["hr"], phase):
-                terms[f"adversarial_{name}"] = config["gan_weight"] * losses.generator_loss(judge(made), config["gan_loss"])
+        for number in range(3) if phase.name == "iii" else [_blocks(phase) - 1]:
+            stage, image = number + 1, stages.images[number]
+            terms[f"intensity_{stage}"] = config["intensity_weights"][number] * losses.intensity(
+                image, made.truth(image.shape[-1])
+            )
+            maps = stages.heatmaps[number]
+            if config["geometry_weight"] and maps is not None:
+                target = self._target_heatmaps(made, number, maps.shape[-1])
+                terms[f"geometry_{stage}"] = config["geometry_weight"] * losses.geometry(maps, target)
+            terms |= self._looked(made, image, stage, config["feature_weights"][number], config["style_weights"][number])
+            weight = config["auxiliary_weights"][number]
+            if weight:
+                small = stages.auxiliary[number]
+                terms[f"auxiliary_{stage}"] = weight * losses.intensity(small, made.truth(small.shape[-1]))
+                looked = self._looked(made, small, stage, weight * config["feature_weights"][number], 0.0)
+                terms |= {f"auxiliary_{name}": value for name, value in looked.items()}
+            weight = config["total_variation_weights"][number]
+            if weight:
+                terms[f"total_variation_{stage}"] = weight * losses.total_variation(image)
+        for name, judge, fake, _ in self._judged(made, phase):
+            weight = config["global_weight" if name == "global_128" else "local_weight"]
+            terms[f"adversarial_{name}"] = weight * losses.generator_loss(judge(fake), config["gan_loss"])
         return terms
 
-    def _stages(self, batch: Batch, phase: Phase) -> Stages:
+    def _looked(self, made: _Pass, image: Tensor, stage: int, feature: float, style: float) -> dict[str, Tensor]:
+        """Return the feature and style losses of a picture, those that have a weight."""
+        network = self._feature_network(image.device) if feature or style else None
+        if network is None:
+            return {}
+        count = max(1, round(self.config["feature_share"] * len(image)))
+        ours, theirs = network(image[:count]), made.features(network, image.shape[-1], count)
+        terms = {}
+        if feature:
+            terms[f"feature_{stage}"] = feature * losses.feature(ours.feature, theirs.feature)
+        if style:
+            terms[f"style_{stage}"] = style * losses.style(ours.styles, theirs.styles)
+        return terms
+
+    def _target_heatmaps(self, made: _Pass, number: int, size: int) -> Tensor:
+        numbers = list(self.landmarks[number])
+        if self.config["geometry_target"] == "fan":
+            return self._fan(made.hr.device)(made.hr, size)[:, numbers]
+        return gaussian_heatmaps(made.landmarks[:, numbers], size)
+
+    def _pass(self, batch: Batch, phase: Phase) -> _Pass:
         """Run the blocks that the phase needs, those it keeps in evaluation mode, with a graph for the generator's turn."""
-        for number, block in enumerate(self.generator.blocks):
+        for number, block in enumerate(self._ui_blocks()):
             trained = phase.name == "iii" or number == _blocks(phase) - 1
             block.train(trained and self.training)
             block.requires_grad_(trained)
-        return _hallucinated(self.generator, batch, _blocks(phase))
+        return _Pass(self._stages(self.generator, batch, _blocks(phase)), batch["hr"], batch["landmarks"])
 
-    def _judged(self, stages: Stages, hr: Tensor, phase: Phase) -> list[tuple[str, nn.Module, Tensor, Tensor]]:
+    def _stages(self, network: nn.Module, batch: Batch, count: int) -> Stages:
+        """Run the first blocks of a generator, each with heatmaps of its source."""
+        heatmaps = [self._source(number, batch) for number in range(count)]
+        return network(batch["lr"], heatmaps, stages=count)
+
+    def _source(self, number: int, batch: Batch) -> Tensor | Callable[[Tensor, int], Tensor] | None:
+        """Return what a stage starts from, as the generator takes it: heatmaps, what finds them, or None to carry."""
+        source, size = self.config["landmark_sources"][number], 16 << number
+        numbers = list(self.landmarks[number])
+        if source == "carry":
+            return None
+        if source == "fan":
+            fan = self._fan(batch["lr"].device)
+            return lambda image, _: fan(image, size)[:, numbers]
+        name = "landmarks_lr" if source == "stored" else "landmarks"
+        if name not in batch:  # none are needed where no block looks at them
+            return batch["lr"].new_zeros(len(batch["lr"]), len(numbers), size, size)
+        return gaussian_heatmaps(batch[name][:, numbers], size)
+
+    def _judged(self, made: _Pass, phase: Phase) -> list[tuple[str, nn.Module, Tensor, Tensor]]:
         """Return name, discriminator, made and real crop of each that has a say in the phase."""
-        small = stages.images[0]
-        judged: list[tuple[str, nn.Module, Tensor, Tensor]] = [
-            ("local_16", self.local_16, centre_crop(small, 16), centre_crop(_resized(hr, small.shape[-1]), 16))
-        ]
-        if phase.name == "iii":
-            judged.append(("local_64", self.local_64, centre_crop(stages.images[2], 64), centre_crop(hr, 64)))
-            judged.append(("global_128", self.global_128, stages.images[2], hr))
+        judged = []
+        for name, judge in self._judges(phase).items():
+            image = made.stages.images[0 if name == "local_16" else 2]
+            crop = {"local_16": 16, "local_64": 64, "global_128": 128}[name]
+            judged.append((name, judge, centre_crop(image, crop), centre_crop(made.truth(image.shape[-1]), crop)))
         return judged
 
-    def _look(self, made: Tensor, truth: Tensor) -> tuple[Features, Features] | None:
-        """Return both images through the feature network, or None where there is none."""
-        if not self._feature_network:
-            self._feature_network.append(load_feature_network(self.config["feature_network"], made.device))
-        network = self._feature_network[0]
-        if network is None:
-            return None
-        with torch.no_grad():
-            theirs = network(truth)
-        return network(made), theirs
+    def _feature_network(self, device: torch.device) -> FeatureNetwork | None:
+        if "features" not in self._frozen:
+            # Where the pass runs in half precision so do the frozen weights: autocast would convert them anew at each pass.
+            dtype = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else torch.float32
+            name, normalised = self.config["feature_network"], self.config["feature_normalised"]
+            self._frozen["features"] = load_feature_network(name, device, dtype, normalised)
+        network = self._frozen["features"]
+        assert network is None or isinstance(network, FeatureNetwork)
+        return network
+
+    def _fan(self, device: torch.device) -> nn.Module:
+        if "fan" not in self._frozen:
+            self._frozen["fan"] = FanHeatmaps(self.config["fan_reading"]).to(device)
+        fan = self._frozen["fan"]
+        assert fan is not None
+        return fan
 
     @torch.no_grad()
     def hallucinate(self, batch: Batch, generator: nn.Module | None = None) -> Tensor:
-        """Return whole faces (B,3,128,128) of `batch["lr"]` and `batch["landmarks_lr"]`."""
+        """Return whole faces (B,3,128,128) of `batch["lr"]`, and of the landmarks that `needs` names."""
         with evaluating(generator or self.generator) as network:
-            return _hallucinated(network, batch, 3).images[2]
+            return self._stages(network, batch, 3).images[2]
+
+    @torch.no_grad()
+    def results(self, batch: Batch, generator: nn.Module | None = None) -> dict[str, Tensor]:
+        """Return the pictures of the three stages."""
+        with evaluating(generator or self.generator) as network:
+            return {f"stage_{number}": image for number, image in enumerate(self._stages(network, batch, 3).images, 1)}
 
     @torch.no_grad()
     def preview(self, batch: Batch, generator: nn.Module | None = None) -> dict[str, Tensor]:
-        """Return the three stages' pictures and each stage's strongest heatmap at every pixel, as grey pictures."""
+        """Return each stage's strongest heatmap at every pixel, as a grey picture."""
         with evaluating(generator or self.generator) as network:
-            stages = _hallucinated(network, batch, 3)
-        pictures = {f"stage {number}": image for number, image in enumerate(stages.images, 1)}
-        for number, maps in enumerate(stages.heatmaps, 1):
-            pictures[f"heatmaps {number}"] = (2 * maps.amax(1, keepdim=True) - 1).expand(-1, 3, -1, -1)
-        return pictures
+            found = self._stages(network, batch, 3).heatmaps
+        return {
+            f"heatmaps_{number}": (2 * maps.amax(1, keepdim=True) - 1).expand(-1, 3, -1, -1)
+            for number, maps in enumerate(found, 1)
+            if maps is not None
+        }
+
+
+@dataclass
+class _Pass:
+    """What the two turns of a step share: the stages' results, and of the true faces what losses compare them with."""
+
+    stages: Stages
+    hr: Tensor
+    landmarks: Tensor
+    _truths: dict[int, Tensor] = field(default_factory=dict)
+    _features: dict[tuple[int, int], Features] = field(default_factory=dict)
+
+    def truth(self, size: int) -> Tensor:
+        """Return clean HR faces at a stage's size, bilinear with antialiasing."""
+        if size not in self._truths:
+            whole = size == self.hr.shape[-1]
+            self._truths[size] = (
+                self.hr if whole else F.interpolate(self.hr, size=(size, size), mode="bilinear", antialias=True)
+            )
+        return self._truths[size]
+
+    def features(self, network: FeatureNetwork, size: int, count: int) -> Features:
+        """Return what the feature network sees in the first `count` of them."""
+        if (size, count) not in self._features:
+            with torch.no_grad():
+                self._features[size, count] = network(self.truth(size)[:count])
+        return self._features[size, count]
+
+
+def _generator(config: Config, landmarks: tuple[int, ...]) -> nn.Module:
+    if config["architecture"] == "released":
+        return ReleasedUInet(config["channels"], config["blocks"], landmarks=landmarks)
+    if config["architecture"] != "paper":
+        raise UsageError(
+            f"unknown architecture '{config['architecture']}': {did_you_mean(config['architecture'], ('paper', 'released'))}"
+        )
+    return UInet(
+        config["channels"],
+        config["blocks"],
+        attention=config["attention"],
+        norm=config["norm"],
+        skips=config["skips"],
+        landmarks=landmarks,
+        priors=config["priors"],
+        auxiliary=any(config["auxiliary_weights"]),
+    )
+
+
+def _landmark_set(config: Config) -> tuple[tuple[int, ...], ...]:
+    name = config["landmark_set"]
+    if name not in LANDMARK_SETS:
+        raise UsageError(f"unknown landmark set '{name}': {did_you_mean(name, LANDMARK_SETS)}")
+    return LANDMARK_SETS[name]
+
+
+def _needs(config: Config) -> frozenset[str]:
+    """Return which landmarks must be given: none where no block looks at any, or where FAN finds them all."""
+    sources = config["landmark_sources"]
+    for source in sources:
+        if source not in SOURCES:
+            raise UsageError(f"unknown landmark source '{source}': {did_you_mean(source, SOURCES)}")
+    if sources[0] == "carry":
+        raise UsageError(
+            "expected a source of landmarks for stage 1 (stored, fan or truth), got 'carry': no stage comes before it"
+        )
+    if config["architecture"] == "paper" and set(config["priors"]) == {"none"}:
+        return frozenset()
+    return frozenset({"stored": "landmarks", "truth": "true landmarks"}[name] for name in set(sources) & {"stored", "truth"})
 
 
 def _blocks(phase: Phase) -> int:
     """Return how many UI-blocks a phase runs."""
     return {"i": 1, "ii": 2, "iii": 3}[phase.name]
-
-
-def _resized(hr: Tensor, size: int) -> Tensor:
-    """Return clean HR faces at a stage's size, bilinear with antialiasing."""
-    if size == hr.shape[-1]:
-        return hr
-    return F.interpolate(hr, size=(size, size), mode="bilinear", antialias=True)
-
-
-def _hallucinated(network: nn.Module, batch: Batch, stages: int) -> Stages:
-    lr = batch["lr"]
-    return network(lr, gaussian_heatmaps(batch["landmarks_lr"], lr.shape[-1]), stages=stages)

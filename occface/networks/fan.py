@@ -86,8 +86,9 @@ class FAN(nn.Module):
                 self.add_module(f"bl{n}", nn.Conv2d(256, 256, 1))
                 self.add_module(f"al{n}", nn.Conv2d(landmarks, 256, 1))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the heatmaps of a batch of pictures."""
+    def forward(self, x: Tensor, hourglasses: int | None = None) -> Tensor:
+        """Return the heatmaps of a batch of pictures by the last hourglass, or by the last of the first so many."""
+        last = (hourglasses or self.stacks) - 1
         x = avg_pool2d(self.conv2(relu(self.bn1(self.conv1(x)))), 2)
         x = self.conv4(self.conv3(x))
         n = 0
@@ -95,7 +96,7 @@ class FAN(nn.Module):
             features = self._part("top_m_", n)(self._part("m", n)(x))
             features = relu(self._part("bn_end", n)(self._part("conv_last", n)(features)))
             maps: Tensor = self._part("l", n)(features)
-            if n == self.stacks - 1:
+            if n == last:
                 return maps
             x = x + self._part("bl", n)(features) + self._part("al", n)(maps)
             n += 1

@@ -61,10 +61,13 @@ class Trunk(nn.Module):
         How many of ``features`` to keep: 14 end with relu3_2, 17 with pool3.
     blur : bool
         Whether the pools blur.
+    normalised : bool
+        Whether pictures are normalised by ImageNet's mean and deviation first, as those were that it was trained on.
     """
 
-    def __init__(self, layers: int, blur: bool = False) -> None:
+    def __init__(self, layers: int, blur: bool = False, normalised: bool = True) -> None:
         super().__init__()
+        self.normalised = normalised
         parts: list[nn.Module] = []
         inputs = 3
         for outputs in _PLAN:
@@ -79,7 +82,10 @@ class Trunk(nn.Module):
 
     def forward(self, images: Tensor) -> dict[int, Tensor]:
         """Return the outputs of relu3_2 and of the pools by their number, for RGB images (B,3,H,W) in [-1,1]."""
-        x = ((images + 1) / 2 - self.get_buffer("mean")) / self.get_buffer("std")
+        x = images
+        if self.normalised:
+            x = ((images + 1) / 2 - self.get_buffer("mean")) / self.get_buffer("std")
+        x = x.to(self.get_buffer("mean").dtype)
         taps: dict[int, Tensor] = {}
         for number, layer in enumerate(self.features):
             x = layer(x)
@@ -133,7 +139,9 @@ def _load(trunk: Trunk, asset: str) -> Trunk:
     return trunk
 
 
-def load_feature_network(name: str, device: str | torch.device = "cpu") -> FeatureNetwork | None:
+def load_feature_network(
+    name: str, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32, normalised: bool = True
+) -> FeatureNetwork | None:
     """Return the network that feature and style losses look through, frozen.
 
     Parameters
@@ -143,6 +151,10 @@ def load_feature_network(name: str, device: str | torch.device = "cpu") -> Featu
         ``stlpips-vgg``: the shift-tolerant VGG-16 for both; ``none``: no such losses, returns None.
     device : str or torch.device
         Where to put it.
+    dtype : torch.dtype
+        What it computes in.
+    normalised : bool
+        Whether pictures are normalised first; the authors' code leaves it out.
 
     Raises
     ------
@@ -156,7 +168,8 @@ def load_feature_network(name: str, device: str | torch.device = "cpu") -> Featu
     if name == "none":
         return None
     if name == "vgg19":
-        network = FeatureNetwork(_load(Trunk(17), "vgg16"), _load(Trunk(14), "vgg19"))
+        style, feature = Trunk(17, normalised=normalised), Trunk(14, normalised=normalised)
+        network = FeatureNetwork(_load(style, "vgg16"), _load(feature, "vgg19"))
     else:
-        network = FeatureNetwork(_load(Trunk(17, blur=True), "stlpips-vgg"))
-    return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = FeatureNetwork(_load(Trunk(17, blur=True, normalised=normalised), "stlpips-vgg"))
+    return network.to(device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -6,8 +6,13 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from occface.faces.heatmaps import gaussian_heatmaps
+from occface.errors import AssetError, UsageError
+from occface.faces.align import CROP_BOX
+from occface.faces.fan import frame
+from occface.faces.heatmaps import LANDMARK_SETS, FanHeatmaps, gaussian_heatmaps
+from occface.networks.fan import FAN
 
 
 @pytest.mark.parametrize(("size", "sigma"), [(16, 0.7), (32, 0.875), (64, 1.75)])
@@ -35,3 +40,65 @@ def test_centre_of_mass_returns_the_landmark():
 
 def test_landmark_outside_the_crop_gives_an_empty_map():
     assert float(gaussian_heatmaps(torch.tensor([[[-60.0, 300.0]]]), 32).max()) < 1e-6
+
+
+class Echo(torch.nn.Module):
+    """Stands where FAN stands: its heatmaps are the picture it sees, in grey, at a quarter of the size."""
+
+    def forward(self, x, hourglasses=None):
+        self.seen, self.hourglasses = x, hourglasses
+        return F.avg_pool2d(x.mean(1, keepdim=True), 4).expand(-1, 68, -1, -1)
+
+
+@pytest.mark.parametrize("size", [16, 32, 64])
+def test_fan_sees_the_face_framed_and_its_heatmaps_come_back_to_their_places(size):
+    """A Gaussian drawn in the crop is found by FAN's picture where `frame` says, and lies in the maps where it lay."""
+    place = torch.tensor([[[40.0, 81.0]]])
+    spot = gaussian_heatmaps(place, 128).expand(-1, 3, -1, -1) * 2 - 1
+    fan = FanHeatmaps("framed", Echo())
+    maps = fan(F.interpolate(spot, size=(size, size), mode="bilinear", antialias=True), size)
+    assert maps.shape == (1, 68, size, size)
+    assert fan.network.seen.shape == (1, 3, 256, 256)
+    assert -1e-6 < float(fan.network.seen.min()) < 0.1 < 0.15 < float(fan.network.seen.max()) < 1 + 1e-6
+    transform = frame(CROP_BOX)
+    assert centre(fan.network.seen[0, 0]) == pytest.approx(transform[:, :2] @ place[0, 0].numpy() + transform[:, 2], abs=1.5)
+    assert centre(maps[0, 7]) == pytest.approx((place[0, 0].numpy() + 0.5) * size / 128 - 0.5, abs=0.5)
+
+
+def centre(values):
+    """Return the centre of mass, (x, y), of the brightest part of a map."""
+    bright = (values - 0.5 * values.max()).clamp(min=0)
+    y, x = torch.meshgrid(*(torch.arange(n, dtype=torch.float32) for n in bright.shape), indexing="ij")
+    return [float((bright * x).sum() / bright.sum()), float((bright * y).sum() / bright.sum())]
+
+
+def test_the_released_reading_shows_fan_the_bare_crop_and_asks_the_first_hourglass():
+    fan, images = FanHeatmaps("released", Echo()), torch.rand(2, 3, 16, 16) * 2 - 1
+    maps = fan(images, 16)
+    assert fan.network.hourglasses == 1
+    torch.testing.assert_close(fan.network.seen, F.interpolate(images, size=(256, 256), mode="bilinear"))
+    assert maps.shape == (2, 68, 16, 16)
+
+
+def test_fan_is_frozen_and_stays_in_evaluation_mode():
+    fan = FanHeatmaps("framed", FAN(stacks=1)).train()
+    assert not any(module.training for module in fan.network.modules())
+    images = torch.zeros(1, 3, 16, 16, requires_grad=True)
+    assert not fan(images, 16).requires_grad
+    assert not any(parameter.requires_grad for parameter in fan.parameters())
+
+
+def test_there_is_no_other_reading_and_no_stand_in(monkeypatch, tmp_path):
+    with pytest.raises(UsageError, match="did you mean 'framed'"):
+        FanHeatmaps("frame", Echo())
+    monkeypatch.setenv("OCCFACE_ASSETS", str(tmp_path))
+    monkeypatch.setenv("OCCFACE_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(AssetError, match="fan"):
+        FanHeatmaps()
+
+
+def test_landmark_sets_are_as_released():
+    small, middle, whole = LANDMARK_SETS["released_7_42_68"]
+    assert (len(set(small)), len(set(middle)), len(set(whole))) == (7, 42, 68)
+    assert set(small) <= set(middle)
+    assert LANDMARK_SETS["full68"] == (tuple(range(68)),) * 3

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from occface.errors import UsageError
 from occface.faces.heatmaps import gaussian_heatmaps
 from occface.methods.prouigan import ProUIGAN
 from occface.networks.discriminators import centre_crop
@@ -76,30 +77,33 @@ def test_third_phase_reaches_every_parameter(step):
     assert still == []
 
 
-def test_losses_are_those_of_the_paper():
-    """Every term of step (iii) recomputed from the stages' results."""
+@pytest.mark.parametrize(("share", "seen"), [(1.0, 2), (0.5, 1), (0.01, 1)])
+def test_losses_are_those_of_the_paper(share, seen):
+    """Every term of step (iii) recomputed from the stages' results; features and style of a share of the batch."""
     torch.manual_seed(0)
-    method = ProUIGAN.build("test", {"norm": "none"})
+    weights = {"feature_weights": [0.01, 0.02, 0.03], "style_weights": [10.0, 5.0, 1.0], "feature_share": share}
+    method = ProUIGAN.build("test", {"norm": "none", "feature_network": "stlpips-vgg", **weights})
     judge = FeatureNetwork(Trunk(17))
-    method._feature_network.append(judge)
+    method._frozen["features"] = judge
     batch, phase = faces(2), method.phases()[2]
     for part in (method.local_16, method.local_64, method.global_128):
         part.eval()
     with torch.no_grad():
-        stages = method.generator(batch["lr"], gaussian_heatmaps(batch["landmarks_lr"], 16))
+        stages = method.generator(batch["lr"], [gaussian_heatmaps(batch["landmarks_lr"], 16), None, None])
         terms = method(batch, phase, "generator")
         fakes = {"local_16": (method.local_16, stages.images[0][..., 8:24, 8:24])}
         fakes["local_64"] = (method.local_64, stages.images[2][..., 32:96, 32:96])
         fakes["global_128"] = (method.global_128, stages.images[2])
         wanted = {f"adversarial_{name}": 0.01 * F.softplus(-net(x)).mean() for name, (net, x) in fakes.items()}
-        for number, (size, style_weight) in enumerate(((32, 10), (64, 10), (128, 1))):
+        for number, (size, style_weight) in enumerate(((32, 10), (64, 5), (128, 1))):
             truth = F.interpolate(batch["hr"], size=(size, size), mode="bilinear", antialias=True)
             made, maps = stages.images[number], stages.heatmaps[number]
             wanted[f"intensity_{number + 1}"] = (made - truth).square().mean()
             wanted[f"geometry_{number + 1}"] = (maps - gaussian_heatmaps(batch["landmarks"], size // 2)).square().mean()
             ours, theirs = judge(made), judge(truth)
-            wanted[f"feature_{number + 1}"] = 0.01 * (ours.feature - theirs.feature).square().mean()
-            grams = [[torch.einsum("bchw,bdhw->bcd", x, x) / x[0].numel() for x in taps.styles] for taps in (ours, theirs)]
+            ours, theirs = ([part[:seen] for part in (taps.feature, *taps.styles)] for taps in (ours, theirs))
+            wanted[f"feature_{number + 1}"] = 0.01 * (number + 1) * (ours[0] - theirs[0]).square().mean()
+            grams = [[torch.einsum("bchw,bdhw->bcd", x, x) / x[0].numel() for x in taps[1:]] for taps in (ours, theirs)]
             wanted[f"style_{number + 1}"] = style_weight * sum((a - b).abs().mean() for a, b in zip(*grams, strict=True))
     assert terms.keys() == wanted.keys()
     for name, value in wanted.items():
@@ -117,7 +121,7 @@ def test_first_phase_shows_the_local_discriminator_the_middle():
 
 
 def test_without_adversarial_weight_there_is_no_discriminator():
-    method = ProUIGAN.build("test", {"gan_weight": 0.0})
+    method = ProUIGAN.build("test+l-ddagger")
     assert {method.turns(phase) for phase in method.phases()} == {("generator",)}
     assert not any("adversarial" in name for name in method(faces(2), method.phases()[2], "generator"))
 
@@ -138,12 +142,13 @@ def test_inference_takes_another_generator_and_leaves_the_mode():
     method, batch = ProUIGAN.build("test"), faces(3)
     other = ProUIGAN.build("test").generator.eval()
     with torch.no_grad():
-        wanted = other(batch["lr"], gaussian_heatmaps(batch["landmarks_lr"], 16)).images[2]
+        wanted = other(batch["lr"], [gaussian_heatmaps(batch["landmarks_lr"], 16), None, None]).images[2]
     torch.testing.assert_close(method.hallucinate(batch, other.train()), wanted)
     assert other.training
-    pictures = method.preview(batch)
-    assert [tuple(x.shape[1:]) for x in pictures.values()] == [(3, n, n) for n in (32, 64, 128, 16, 32, 64)]
-    assert torch.equal(pictures["stage 3"], method.hallucinate(batch))
+    results, pictures = method.results(batch), method.preview(batch)
+    assert [(name, *x.shape[1:]) for name, x in results.items()] == [(f"stage_{n}", 3, 16 << n, 16 << n) for n in (1, 2, 3)]
+    assert [(name, *x.shape[1:]) for name, x in pictures.items()] == [(f"heatmaps_{n}", 3, 8 << n, 8 << n) for n in (1, 2, 3)]
+    assert torch.equal(results["stage_3"], method.hallucinate(batch))
 
 
 def test_rates_fall_in_the_last_phase_alone():
@@ -151,3 +156,129 @@ def test_rates_fall_in_the_last_phase_alone():
     first, _, last = method.phases()
     assert method.lr_scale(first, 1) == method.lr_scale(last, 0) == 1
     assert method.lr_scale(last, 1) == pytest.approx(0.02)
+
+
+PIXELS = {f"{name}_{stage}" for name in ("intensity", "geometry") for stage in (1, 2, 3)}
+FEATURES = {f"feature_{stage}" for stage in (1, 2, 3)}
+STYLES = {f"style_{stage}" for stage in (1, 2, 3)}
+LOCAL = {"adversarial_local_16", "adversarial_local_64"}
+
+
+@pytest.mark.parametrize(
+    ("variant", "wanted"),
+    [
+        ("+l-minus", PIXELS),
+        ("+l-dagger", PIXELS | FEATURES - {"feature_1"}),
+        ("+l-ddagger", PIXELS | FEATURES),
+        ("+l-star", PIXELS | FEATURES | STYLES | LOCAL),
+        ("", PIXELS | FEATURES | STYLES | LOCAL | {"adversarial_global_128"}),
+    ],
+)
+def test_the_five_combinations_of_losses_of_table_3(variant, wanted):
+    network = {} if variant == "+l-minus" else {"feature_network": "stlpips-vgg"}
+    method = ProUIGAN.build("cpu" + variant, {"channels": [8, 8, 8], "discriminator_width": 4, "batch_size": 2, **network})
+    method._frozen["features"] = FeatureNetwork(Trunk(17, blur=True))
+    terms = method(faces(2), method.phases()[2], "generator")
+    assert {name for name, value in terms.items() if float(value.detach()) > 0} == wanted
+
+
+def test_extras_of_the_released_code_are_off_unless_asked_for():
+    small = {"channels": [8, 8, 8], "discriminator_width": 4, "batch_size": 2, "fan_reading": "framed"}
+    method = ProUIGAN.build("cpu+released-losses", small)
+    method._frozen["features"] = FeatureNetwork(Trunk(17, blur=True, normalised=False))
+    terms = method(faces(2), method.phases()[2], "generator")
+    extras = {name for name in terms if name.startswith(("auxiliary", "total_variation"))}
+    assert extras == {f"{name}_{stage}" for name in ("auxiliary", "auxiliary_feature", "total_variation") for stage in (1, 2, 3)}
+    assert not {name for name in terms if "local" in name}
+
+
+def parameters(preset):
+    with torch.device("meta"):
+        return sum(p.numel() for p in ProUIGAN.build(preset).generator.parameters())
+
+
+def test_ablations_of_priors_keep_the_size():
+    assert parameters("paper") == 10_564_440
+    assert parameters("paper+p-fp") == 10_566_921
+    assert parameters("paper+p-gt") == 10_564_440
+    assert abs(parameters("paper+no-cm-am-1") / 10_564_440 - 1) < 1e-3
+    assert parameters("released") == 1_197_343
+
+
+def test_without_priors_no_landmarks_are_needed():
+    method = ProUIGAN.build("test+p-fp")
+    assert method.needs == frozenset()
+    assert method.hallucinate({"lr": faces(2)["lr"]}).shape == (2, 3, 128, 128)
+    assert method.preview({"lr": faces(2)["lr"]}) == {}
+    terms = method({key: value for key, value in faces(2).items() if key != "landmarks_lr"}, method.phases()[2], "generator")
+    assert not [name for name in terms if "geometry" in name]
+
+
+def test_true_priors_lead_every_stage():
+    """P+GT: the stages are told where the HR face's landmarks are, and nothing of the estimated ones."""
+    torch.manual_seed(0)
+    method, batch = ProUIGAN.build("test+p-gt"), faces(2)
+    assert method.needs == {"true landmarks"}
+    made = method.hallucinate(batch)
+    assert torch.equal(made, method.hallucinate({**batch, "landmarks_lr": batch["landmarks_lr"] * 0}))
+    assert not torch.equal(made, method.hallucinate({**batch, "landmarks": batch["landmarks"] + 9}))
+
+
+def test_without_cm_am_in_block_1_the_given_landmarks_still_reach_block_2():
+    torch.manual_seed(0)
+    method, batch = ProUIGAN.build("test+no-cm-am-1"), faces(2)
+    first, second = (method.results({**batch, "landmarks_lr": batch["landmarks_lr"] + shift}) for shift in (0, 20))
+    assert torch.equal(first["stage_1"], second["stage_1"])
+    assert not torch.equal(first["stage_2"], second["stage_2"])
+
+
+class Spot(torch.nn.Module):
+    """Stands where FAN stands: one bright place per landmark, and a note of what it was shown."""
+
+    def __init__(self):
+        super().__init__()
+        self.shown = []
+
+    def forward(self, images, size):
+        self.shown.append(tuple(images.shape[1:]))
+        maps = torch.zeros(len(images), 68, size, size)
+        maps[:, :, size // 2, size // 2] = torch.arange(68) / 100
+        return maps
+
+
+def test_fan_is_asked_about_the_picture_that_enters_each_stage():
+    method, batch = ProUIGAN.build("released", {"channels": [16, 16, 16]}), faces(2)
+    assert method.needs == frozenset()
+    assert "fan" in method.assets()
+    fan = method._frozen["fan"] = Spot()
+    seen = []
+    for block in method.generator.get_submodule("blocks").children():
+        block.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[1]))
+    method.hallucinate({"lr": batch["lr"]})
+    assert fan.shown == [(3, n, n) for n in (16, 32, 64)]
+    assert [maps.shape[1] for maps in seen] == [7, 42, 68]
+    assert seen[0][0, :, 8, 8].tolist() == pytest.approx([0.36, 0.39, 0.42, 0.45, 0.30, 0.48, 0.54])
+
+
+def test_fan_can_be_the_target_of_the_geometry_loss():
+    method, batch = ProUIGAN.build("test", {"geometry_target": "fan", "norm": "none"}), faces(2)
+    method._frozen["fan"] = fan = Spot()
+    terms = method(batch, method.phases()[0], "generator")
+    assert fan.shown == [(3, 128, 128)]
+    with torch.no_grad():
+        found = method.generator(batch["lr"], [gaussian_heatmaps(batch["landmarks_lr"], 16)], stages=1).heatmaps[0]
+    torch.testing.assert_close(terms["geometry_1"].detach(), F.mse_loss(found, fan(batch["hr"], 16)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"landmark_sources": ["carry", "carry", "carry"]}, "no stage comes before"),
+        ({"landmark_sources": ["stored", "cary", "carry"]}, "did you mean 'carry'"),
+        ({"landmark_set": "full"}, "did you mean 'full68'"),
+        ({"architecture": "papr"}, "did you mean 'paper'"),
+    ],
+)
+def test_a_wrong_setting_is_one_line(settings, message):
+    with pytest.raises(UsageError, match=message):
+        ProUIGAN.build("test", settings)

@@ -47,3 +47,13 @@ def test_the_heatmaps_are_those_of_the_package():
     expected += [-0.1265302449464798, 0.23393084108829498]
     torch.testing.assert_close(maps[0, ::13, 17, 29], torch.tensor(expected), atol=1e-4, rtol=1e-3)
     assert maps.std().item() == pytest.approx(0.1278, abs=1e-3)
+
+
+def test_the_first_hourglasses_can_be_asked_alone():
+    torch.manual_seed(0)
+    two, picture = FAN(2).eval(), torch.rand(1, 3, 64, 64)
+    one = FAN(1).eval()
+    one.load_state_dict({name: value for name, value in two.state_dict().items() if name in one.state_dict()})
+    assert torch.equal(two(picture, hourglasses=1), one(picture))
+    assert torch.equal(two(picture, hourglasses=2), two(picture))
+    assert not torch.equal(two(picture, hourglasses=1), two(picture))
