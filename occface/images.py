@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import simplejpeg
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from occface import files
@@ -111,6 +110,8 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         if image.format == "JPEG" and image.mode == "RGB" and image.getexif().get(_ORIENTATION, 1) == 1:
             # The common case, at a quarter of Pillow's time and with the same pixels. Whatever is amiss with the file,
             # Pillow then decides, as for all other files.
+            import simplejpeg  # here, for training and benchmarks read no photographs and need not have it
+
             with suppress(ValueError):
                 return np.asarray(simplejpeg.decode_jpeg(data, "RGB"))
         image.load()

@@ -120,13 +120,13 @@ PRESETS: dict[str, Config] = {
     },
     "cpu": _SMALL
     | {
-        "channels": [64, 48, 24],
-        "blocks": [3, 2, 1],
+        "channels": [48, 24, 16],
+        "blocks": [4, 2, 1],
         "feature_share": 0.25,
         "batch_size": 8,
-        "steps_1": 1500,
-        "steps_2": 1000,
-        "steps_3": 3000,
+        "steps_1": 6400,
+        "steps_2": 2000,
+        "steps_3": 2400,
     },
     "demo": _SMALL
     | _WITHOUT_FEATURES

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -78,3 +81,30 @@ def test_trains_under_bfloat16_autocast(name):
         sum(terms.values()).backward()
         trained = [p for group in method.optimizer(phase, turn).param_groups for p in group["params"]]
         assert all(bool(p.grad.isfinite().all()) for p in trained)
+
+
+@pytest.mark.parametrize("module", ["occface.training.loop", "occface.benchmark.engine", "occface.info"])
+def test_training_and_benchmarks_need_no_package_that_finds_or_fetches_faces(module):
+    """On a machine that has an accelerator and little else, training must run."""
+    absent = ("dlib", "face_recognition_models", "face_alignment", "pooch", "openvino", "simplejpeg", "joblib")
+    code = f"import sys; sys.modules.update(dict.fromkeys({absent!r})); import {module}; import occface.methods.prouigan"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_variants_are_laid_over_a_preset_in_order():
+    variants = {"fast": {"rate": 1.0, "steps": 1}, "wide": {"widths": [64, 64], "rate": 0.5}}
+    resolved = resolve(PRESETS, "small+fast+wide", {"steps": 7}, "m", variants)
+    assert resolved == {"steps": 7, "rate": 0.5, "kind": "bce", "widths": [64, 64], "skip": True}
+    resolved["widths"][0] = 0
+    assert variants["wide"]["widths"] == [64, 64]
+    with pytest.raises(UsageError, match="no variant 'fats': .*did you mean 'fast'"):
+        resolve(PRESETS, "small+fats", {}, "m", variants)
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_variants_change_settings_that_there_are(name):
+    kind = METHODS.get(name)
+    for preset in kind.presets().values():
+        for variant in kind.VARIANTS.values():
+            assert variant.keys() <= preset.keys()
