@@ -124,9 +124,9 @@ PRESETS: dict[str, Config] = {
         "blocks": [4, 2, 1],
         "feature_share": 0.25,
         "batch_size": 8,
-        "steps_1": 6400,
-        "steps_2": 2000,
-        "steps_3": 2400,
+        "steps_1": 5000,
+        "steps_2": 1500,
+        "steps_3": 2000,
     },
     "demo": _SMALL
     | _WITHOUT_FEATURES
