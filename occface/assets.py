@@ -143,6 +143,17 @@ ASSETS: dict[str, Asset] = {
             ),
         ),
         Asset(
+            "stlpips-alex",
+            "perceptual distance (ST-LPIPS on AlexNet)",
+            "wheel:stlpips-pytorch==0.0.2!stlpips_pytorch/weights/vST0.0",
+            "BSD-2-Clause",
+            (
+                AssetFile(
+                    "alex_shift_tolerant.pth", "b356b382f96010f77d085ee8343ecd9fd322d0a56e8de2b2d0549fafcad8b9ee", 9899296
+                ),
+            ),
+        ),
+        Asset(
             "vgg16",
             "VGG-16 trained on ImageNet: the style loss",
             "url:https://download.pytorch.org/models/vgg16-397923af.pth",

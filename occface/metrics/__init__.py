@@ -12,5 +12,9 @@ __all__ = ["CONTRACT", "METRICS", "Metric", "psnr", "ssim"]
 METRICS: Registry[Metric] = Registry(
     "metric",
     group="occface.metrics",
-    builtin={"psnr": "occface.metrics.image:PSNR", "ssim": "occface.metrics.image:SSIM"},
+    builtin={
+        "psnr": "occface.metrics.image:PSNR",
+        "ssim": "occface.metrics.image:SSIM",
+        "stlpips": "occface.metrics.perceptual:STLPIPS",
+    },
 )

@@ -14,7 +14,7 @@ import numpy as np
 
 from occface.metrics.base import Metric
 
-__all__ = ["CONTRACT", "PSNR", "SSIM", "psnr", "ssim"]
+__all__ = ["CONTRACT", "PSNR", "SSIM", "check_pair", "psnr", "ssim"]
 
 _RADIUS = 5
 _SIGMA = 1.5
@@ -29,14 +29,15 @@ def _gaussian() -> np.ndarray:
 _WINDOW = _gaussian()
 
 
-def _check(result: np.ndarray, truth: np.ndarray) -> None:
+def check_pair(result: np.ndarray, truth: np.ndarray, smallest: int = 2 * _RADIUS + 1) -> None:
+    """Raise a ValueError unless both are uint8 RGB pictures of one size, with at least `smallest` pixels a side."""
     for name, image in (("result", result), ("truth", truth)):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(f"expected the {name} as uint8 RGB of shape (H, W, 3), got {image.dtype} of shape {image.shape}")
     if result.shape != truth.shape:
         raise ValueError(f"expected result and truth of one shape, got {result.shape} and {truth.shape}")
-    if min(truth.shape[:2]) <= 2 * _RADIUS:
-        raise ValueError(f"expected images of at least {2 * _RADIUS + 1} pixels a side, got {truth.shape}")
+    if min(truth.shape[:2]) < smallest:
+        raise ValueError(f"expected images of at least {smallest} pixels a side, got {truth.shape}")
 
 
 def psnr(result: np.ndarray, truth: np.ndarray) -> float:
@@ -63,7 +64,7 @@ def psnr(result: np.ndarray, truth: np.ndarray) -> float:
     >>> round(psnr(black + np.uint8(51), black), 3)
     13.979
     """
-    _check(result, truth)
+    check_pair(result, truth)
     difference = result.astype(np.float64) - truth
     error = float(np.mean(difference * difference))
     return 10 * math.log10(255**2 / error) if error else math.inf
@@ -96,7 +97,7 @@ def ssim(result: np.ndarray, truth: np.ndarray) -> float:
     >>> ssim(image, image)
     1.0
     """
-    _check(result, truth)
+    check_pair(result, truth)
     x, y = result.astype(np.float64), truth.astype(np.float64)
     mean_x, mean_y = _blur(x), _blur(y)
     product, squares = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Literal, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from occface.errors import UsageError
 from occface.registry import did_you_mean
 
-__all__ = ["NORMS", "Norm", "ResidualBlock", "conv3x3", "initialise", "norm_layer", "stem"]
+__all__ = ["NORMS", "BlurPool", "Norm", "ResidualBlock", "conv3x3", "initialise", "norm_layer", "stem"]
 
 Norm = Literal["batch", "group", "none"]
 NORMS: tuple[str, ...] = ("batch", "group", "none")
@@ -63,6 +64,25 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return features of the shape of `x`."""
         return x + self.branch(x)
+
+
+class BlurPool(nn.Module):
+    """The maximum of each `window` x `window` pixels, then every other pixel of its [1,2,1] blur; edges are reflected by two.
+
+    Shifting the picture by a pixel changes little of what it gives: a pool for networks that compare pictures.
+    """
+
+    def __init__(self, channels: int, window: int = 2) -> None:
+        super().__init__()
+        self.window = window
+        taps = torch.tensor([1.0, 2.0, 1.0]) / 4
+        self.register_buffer("kernel", torch.outer(taps, taps).expand(channels, 1, 3, 3).clone(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, C, H, W) as (B, C, H', W'), with H' = (H - window + 1) // 2 + 1."""
+        peaks = F.max_pool2d(x, self.window, stride=1) if self.window > 1 else x
+        kernel = self.get_buffer("kernel")
+        return F.conv2d(F.pad(peaks, (2, 2, 2, 2), mode="reflect"), kernel, stride=2, groups=kernel.shape[0])
 
 
 def initialise(network: nn.Module) -> None:

@@ -11,14 +11,14 @@ import re
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from occface import assets
 from occface.errors import UsageError
+from occface.networks.layers import BlurPool
 from occface.registry import did_you_mean
 
-__all__ = ["FEATURE_NETWORKS", "BlurPool", "FeatureNetwork", "Features", "Trunk", "load_feature_network"]
+__all__ = ["FEATURE_NETWORKS", "FeatureNetwork", "Features", "Trunk", "load_feature_network"]
 
 FEATURE_NETWORKS: tuple[str, ...] = ("none", "stlpips-vgg", "vgg19")
 
@@ -35,21 +35,6 @@ class Features(NamedTuple):
     """relu3_2: (B, 256, H/4, W/4), a pixel more where pools blur."""
     styles: tuple[Tensor, Tensor, Tensor]
     """pool1, pool2 and pool3: 64, 128 and 256 channels."""
-
-
-class BlurPool(nn.Module):
-    """2x2 maximum at every pixel, then every other pixel of its [1,2,1] blur; the edges are reflected by two pixels."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        taps = torch.tensor([1.0, 2.0, 1.0]) / 4
-        self.register_buffer("kernel", torch.outer(taps, taps).expand(channels, 1, 3, 3).clone(), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (B, C, H, W) as (B, C, H // 2 + 1, W // 2 + 1)."""
-        peaks = F.pad(F.max_pool2d(x, 2, stride=1), (2, 2, 2, 2), mode="reflect")
-        kernel = self.get_buffer("kernel")
-        return F.conv2d(peaks, kernel, stride=2, groups=kernel.shape[0])
 
 
 class Trunk(nn.Module):

@@ -9,7 +9,8 @@ from scipy import ndimage
 
 from occface import assets
 from occface.errors import AssetError, UsageError
-from occface.networks.vgg import BlurPool, FeatureNetwork, Trunk, load_feature_network
+from occface.networks.layers import BlurPool
+from occface.networks.vgg import FeatureNetwork, Trunk, load_feature_network
 
 
 def test_names_and_sizes_are_torchvisions():

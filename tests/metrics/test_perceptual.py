@@ -1,0 +1,41 @@
+"""ST-LPIPS against numbers that the package stlpips-pytorch 0.0.2 gave for the same pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from skimage import data
+
+from occface.metrics import METRICS
+from occface.metrics.perceptual import stlpips
+
+FACE = np.ascontiguousarray(data.astronaut()[:128, 160:288])
+
+
+@pytest.mark.parametrize(
+    ("result", "truth", "wanted"),
+    [
+        (FACE, FACE[:, ::-1], 0.26083293557167053),
+        (FACE, np.clip(FACE.astype(int) + 40, 0, 255).astype(np.uint8), 0.03115031123161316),
+        (FACE[:64, :96], np.roll(FACE, 1, axis=1)[:64, :96], 0.003786612767726183),
+    ],
+)
+def test_distances_are_those_of_the_package(result, truth, wanted):
+    assert stlpips(result, truth) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_equal_pictures_have_no_distance_and_blur_has_more_than_a_shift():
+    assert stlpips(FACE, FACE) == 0
+    blurred = FACE.reshape(32, 4, 32, 4, 3).mean((1, 3)).round().astype(np.uint8).repeat(4, 0).repeat(4, 1)
+    assert stlpips(blurred, FACE) > 5 * stlpips(np.roll(FACE, 1, axis=1), FACE)
+
+
+def test_it_is_registered_and_lower_is_better():
+    metric = METRICS.get("stlpips")
+    assert metric.score is stlpips
+    assert not metric.higher_is_better
+
+
+def test_pictures_too_small_for_it_are_refused():
+    with pytest.raises(ValueError, match="at least 48 pixels"):
+        stlpips(FACE[:40], FACE[:40])
