@@ -239,24 +239,35 @@ def make_dataset(source: str, output: Path, as_json: bool, **options: Any) -> No
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The run folder.")
 @click.option("--preset", default="cpu", help="Size and length of the training.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace a value of the preset; may be repeated.")
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), help="Images in a batch, of all devices together; --set batch_size=N."
+)
 @click.option("--precision", default="auto", help="auto, 32, bf16 or 16.")
+@click.option("--devices", type=click.IntRange(min=1), default=1, help="Devices on each machine; with cpu: processes.")
+@click.option("--nodes", type=click.IntRange(min=1), default=1, help="Machines. torchrun's and SLURM's are known without.")
+@click.option("--compile", is_flag=True, help="Compile the networks first: takes minutes, then steps are quicker.")
+@click.option("--data-on", default="auto", help="Where batches are made: auto, device or host.")
 @click.option("--stored-masks", is_flag=True, help="Train on the data set's own masks, not on masks drawn anew.")
+@click.option("--warp", type=click.FloatRange(min=0), help="How much faces are turned, scaled, moved.  [default: the preset's]")
+@click.option("--colour", type=click.FloatRange(min=0), help="How much colours are varied.  [default: the preset's]")
 @click.option("--max-minutes", type=click.FloatRange(min=0, min_open=True), help="Stop after so long; --resume goes on.")
 @click.option("--tensorboard", is_flag=True, help="Also write TensorBoard files.")
 @_common("device", "seed", "resume", "overwrite", "json")
 def train(
     method: str, data: Path, out: Path, preset: str, settings: tuple[str, ...], resume: bool, overwrite: bool, as_json: bool,
-    stored_masks: bool, **options: Any,
+    batch_size: int | None, stored_masks: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Train METHOD (pro-uigan, gfc, ...) on a data set."""
     from occface.dataset.reader import DatasetFile
-    from occface.training.batches import Augmentation
     from occface.training.loop import TrainingOptions
     from occface.training.loop import train as run_training
+    from occface.training.processes import is_first
 
-    how = TrainingOptions(augmentation=Augmentation(fresh_masks=not stored_masks), **options)
-    run = run_training(method, DatasetFile(data), out, preset, _settings(settings), how, resume=resume, overwrite=overwrite)
-    _print(as_json, run.as_dict(), run.text())
+    changed = _settings(settings) | ({} if batch_size is None else {"batch_size": batch_size})
+    how = TrainingOptions(fresh_masks=not stored_masks, **options)
+    run = run_training(method, DatasetFile(data), out, preset, changed, how, resume=resume, overwrite=overwrite)
+    if is_first():
+        _print(as_json, run.as_dict(), run.text())
 
 
 @main.command()
@@ -273,14 +284,14 @@ def benchmark(as_json: bool, **options: Any) -> None:
 
 
 @main.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("what")
 @_common("json")
-def info(file: Path, as_json: bool) -> None:
-    """Say what is in FILE: a data set, weights or a run folder."""
-    from occface.info import describe, readable
+def info(what: str, as_json: bool) -> None:
+    """Say what WHAT is: a data set, weights, a run folder; or METHOD[:PRESET[+VARIANT]], its size and cost."""
+    from occface.info import inspect
 
-    said = describe(file)
-    _print(as_json, said, readable(said))
+    said = inspect(what)
+    _print(as_json, said.as_dict(), said.text())
 
 
 @main.command()

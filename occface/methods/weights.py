@@ -6,24 +6,31 @@ Nothing is unpickled: a card is plain JSON, and safetensors holds numbers alone.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import safetensors
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
 from occface import files
 from occface.errors import UsageError, first_line
 from occface.methods import METHODS
-from occface.methods.base import Method, TrainableMethod
+from occface.methods.base import Method, TrainableMethod, resolve
+from occface.pickles import holds_code
 
-__all__ = ["LoadedMethod", "load_method", "save_weights", "untrained"]
+__all__ = ["SCHEMA", "LoadedMethod", "load_method", "misfit", "save_weights", "untrained"]
 
 WEIGHTS = "weights.safetensors"
 CARD = "weights.json"
+
+SCHEMA = 1
+"""The form of a card. It grows when a card of before can no longer be read."""
+
+_LARGEST_CARD = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ def save_weights(folder: str | os.PathLike[str], generator: nn.Module, card: dic
     state = {name: value.detach().cpu().contiguous() for name, value in generator.state_dict().items()}
     path = Path(folder) / WEIGHTS
     files.write_bytes(path, safetensors.torch.save(state))
-    card = {**card, "sha256": files.sha256_file(path), "bytes": path.stat().st_size}
+    card = {"schema": SCHEMA, **card, "sha256": files.sha256_file(path), "bytes": path.stat().st_size}
     files.write_json(path.with_suffix(".json"), card)
     return card
 
@@ -66,31 +73,116 @@ def load_method(path: str | os.PathLike[str], device: str | torch.device = "cpu"
     Raises
     ------
     UsageError
-        If weights or card are absent, damaged, not each other's, or of a method that is not installed.
+        If weights or card are absent, damaged, not each other's, of a newer form, hold something else than numbers, or are of
+        a method that is not installed or has other settings.
     """
     given = Path(path)
     weights = given / WEIGHTS if given.is_dir() else given
     if weights.suffix != ".safetensors" or not weights.is_file():
         raise UsageError(f"expected a run folder with {WEIGHTS}, or a .safetensors file, at {given}: train one")
-    card = files.read_json(weights.with_suffix(".json"))
-    if not isinstance(card, dict) or not {"method", "config", "sha256"} <= card.keys():
-        raise UsageError(f"expected method, config and sha256 in the card {weights.with_suffix('.json')}: it is no card")
+    if not weights.stat().st_size:
+        raise UsageError(f"{weights} is empty: fetch it again, or train anew")
+    if holds_code(weights):
+        raise UsageError(
+            f"{weights} holds code or objects, not numbers alone: nothing of it was run; delete it if it is not yours"
+        )
+    card = _read_card(weights.with_suffix(".json"))
     found = files.sha256_file(weights)
     if found != card["sha256"]:
-        raise UsageError(f"{weights} is damaged, or not the file of its card: expected SHA-256 {card['sha256']}, got {found}")
-    try:
-        method = METHODS.get(card["method"])(card["config"])
-    except (KeyError, TypeError, ValueError) as error:
         raise UsageError(
-            f"the card of {weights} has no configuration of method '{card['method']}': {first_line(error)}"
-        ) from error
-    if not isinstance(method, TrainableMethod):
-        raise UsageError(f"method '{card['method']}' has no weights to load, yet {weights} says it is one")
-    try:
-        method.generator.load_state_dict(safetensors.torch.load_file(weights))
-    except (SafetensorError, RuntimeError) as error:
-        raise UsageError(f"{weights} does not fit method '{card['method']}': {first_line(error)}") from error
+            f"{weights} is damaged, or not the file of its card: expected SHA-256 {card['sha256']}, got {found}; "
+            "fetch both again, or train anew"
+        )
+    method = _build(card, weights)
+    _fill(method.generator, weights, card["method"])
     return LoadedMethod(card["method"], method.to(device).eval(), card)
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    if path.is_file() and path.stat().st_size > _LARGEST_CARD:
+        raise UsageError(
+            f"expected a card of at most {_LARGEST_CARD} bytes at {path}, got {path.stat().st_size}: it is no card"
+        )
+    try:
+        card = files.read_json(path)
+    except RecursionError as error:
+        raise UsageError(
+            f"expected method, config and sha256 in the card {path}, got lists without end: it is no card"
+        ) from error
+    if not isinstance(card, dict) or not {"method", "config", "sha256"} <= card.keys():
+        raise UsageError(f"expected method, config and sha256 in the card {path}: it is no card")
+    schema = card.get("schema", SCHEMA)  # cards of the first form carry no number
+    if type(schema) is not int or schema < 1:
+        raise UsageError(f"expected a card of schema {SCHEMA} at {path}, got schema {str(schema)[:40]!r}: it is no card")
+    if schema > SCHEMA:
+        raise UsageError(
+            f"the card {path} is of schema {schema}, written by a newer occface; this one reads schema {SCHEMA}: update occface"
+        )
+    if not isinstance(card["method"], str) or not isinstance(card["config"], dict):
+        raise UsageError(f"expected a method's name and a mapping of its settings in the card {path}: it is no card")
+    return card
+
+
+def _build(card: dict[str, Any], weights: Path) -> TrainableMethod:
+    """Return the method that a card describes, with settings of the names and types that the method knows."""
+    name, config = card["method"], card["config"]
+    kind = METHODS.get(name)
+    if not issubclass(kind, TrainableMethod):
+        raise UsageError(f"method '{name}' has no weights to load, yet {weights} says it is one")
+    known = {key: value for preset in kind.presets().values() for key, value in preset.items()}
+    missing = [key for key in known if key not in config]
+    try:
+        if missing:  # a value taken from a preset instead could build another network than the one that was trained
+            raise UsageError(f"it lacks {', '.join(missing[:3])}{' and more' if len(missing) > 3 else ''}")
+        return kind(resolve({"": known}, "", config, name))
+    except Exception as error:  # a network refuses numbers that make no sense in many ways, want of memory among them
+        raise UsageError(
+            f"the card of {weights} has no configuration of method '{name}': {first_line(error)}; "
+            "use the occface that wrote it, or train anew"
+        ) from error
+
+
+def _fill(generator: nn.Module, weights: Path, name: str) -> None:
+    """Load a file's numbers into a network, once their names, shapes and kinds are known to be the network's."""
+    try:
+        with safetensors.safe_open(weights, framework="pt") as file:
+            names = file.keys()
+            shapes = {key: tuple(file.get_slice(key).get_shape()) for key in names}
+        expected = generator.state_dict()
+        wrong = misfit(shapes, {key: tuple(value.shape) for key, value in expected.items()})
+        if wrong is None:
+            state = safetensors.torch.load_file(weights)
+            wrong = next((
+                f"{key} is of {value.dtype}, expected {expected[key].dtype}"
+                for key, value in state.items()
+                if value.is_floating_point() != expected[key].is_floating_point() or value.is_complex()
+            ), None)  # fmt: skip
+        if wrong is None:
+            generator.load_state_dict(state)
+    except Exception as error:  # of a hostile header or an unknown kind of number
+        wrong = f"{first_line(error)} ({type(error).__name__})"
+    if wrong is not None:
+        raise UsageError(f"{weights} does not fit method '{name}' as its card describes it: {wrong}; fetch or train it anew")
+
+
+def misfit(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> str | None:
+    """Return in a few words how the names and shapes of tensors differ from those expected, or None if they do not.
+
+    Examples
+    --------
+    >>> misfit({"a": (2, 3), "b": (1,)}, {"a": (2, 4), "b": (1,)})
+    'a has the shape (2, 3), expected (2, 4)'
+    >>> misfit({"b": (1,)}, {"a": (2, 4), "b": (1,)})
+    'a is missing'
+    """
+    wrong = [f"{name} is missing" for name in expected if name not in found]
+    wrong += [
+        f"{name} has the shape {found[name]}, expected {shape}"
+        for name, shape in expected.items()
+        if name in found and found[name] != shape
+    ]
+    wrong += [f"{name[:80]} is not expected" for name in found if name not in expected]
+    return f"{wrong[0]}{f', and {len(wrong) - 1} more' if len(wrong) > 1 else ''}" if wrong else None
 
 
 def untrained(name: str) -> LoadedMethod:

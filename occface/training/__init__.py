@@ -1,1 +1,1 @@
-"""..."""
+"""Training: one loop for all methods, its batches, checkpoints and records."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from occface.dataset.reader import DatasetFile, FacePairs, collate
 from occface.images import to_uint8
@@ -40,18 +42,45 @@ class Validation:
         self.batch = {name: value.to(device) for name, value in batch.items()}
         self.last: dict[str, float] = {}
 
-    def _given(self, batch: Batch) -> torch.Tensor:
+    def _given(self, batch: Batch) -> Tensor:
         """Return what the method sees, as a picture: the LR face, or the HR face with its hole grey."""
         return batch["image"] * (1 - batch["mask"]) if self.method.role == "inpaint" else batch["lr"]
 
     @torch.no_grad()
-    def __call__(self, generator: torch.nn.Module) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
-        """Return the mean PSNR in dB by name, and the pictures of the sample strip by name."""
+    def __call__(self, generator: torch.nn.Module) -> tuple[dict[str, float], dict[str, Tensor]]:
+        """Return the mean PSNR in dB by name, and the pictures of the sample strip by name.
+
+        ``psnr_<split>`` is the score of the whole face. Below it stands each of the method's results against HR at its size,
+        and the smaller ones once more, as ``_enlarged``, by bicubic interpolation to HR's size.
+        """
+        hr = self.batch["hr"].float()
+        size = hr.shape[-1]
         with evaluating(generator):
-            results = to_uint8(self.method.hallucinate(self.batch, generator))
+            whole = self.method.hallucinate(self.batch, generator).float()
+            results = {name: value.float() for name, value in self.method.results(self.batch, generator).items()}
             shown = {name: value[:PICTURED] for name, value in self.batch.items()}
-            pictures = {"given": self._given(shown), **self.method.preview(shown, generator), "truth": shown["hr"]}
-        truth = to_uint8(self.batch["hr"])
-        score = float(np.mean([psnr(result, whole) for result, whole in zip(results, truth, strict=True)]))
-        self.last = {f"psnr_{self.split}": score}
-        return self.last, pictures
+            preview = self.method.preview(shown, generator)
+        scores = {f"psnr_{self.split}": _score(whole, hr)}
+        for name, result in results.items():
+            scores[f"psnr_{self.split}/{name}"] = _score(result, _resized(hr, result.shape[-1]))
+            if result.shape[-1] < size:
+                scores[f"psnr_{self.split}/{name}_enlarged"] = _score(_enlarged(result, size), hr)
+        self.last = scores
+        pictured = {name: value[:PICTURED] for name, value in results.items()}
+        return scores, {"given": self._given(shown), **pictured, **preview, "truth": shown["hr"]}
+
+
+def _score(results: Tensor, truth: Tensor) -> float:
+    pairs = zip(to_uint8(results), to_uint8(truth), strict=True)
+    return float(np.mean([psnr(result, whole) for result, whole in pairs]))
+
+
+def _resized(hr: Tensor, size: int) -> Tensor:
+    """Return clean HR faces as a stage of this size is to make them, bilinear with antialiasing."""
+    if size == hr.shape[-1]:
+        return hr
+    return F.interpolate(hr, size=(size, size), mode="bilinear", antialias=True)
+
+
+def _enlarged(images: Tensor, size: int) -> Tensor:
+    return F.interpolate(images, size=(size, size), mode="bicubic", antialias=True).clamp(-1, 1)  # a = -0.5, as Pillow's

@@ -1,17 +1,24 @@
+import itertools
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import safetensors.torch
 import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from occface.errors import OccfaceError, UsageError
 from occface.methods import METHODS
+from occface.training.average import RunningAverage
+from occface.training.lock import locked
 from occface.training.loop import TrainingOptions, train
+from occface.training.run import Run
 
 CPU = TrainingOptions(device="cpu", precision="32", seed=3, log_every=2, picture_every=4)
 
@@ -62,22 +69,20 @@ def test_the_same_seed_gives_the_same_weights_and_another_others(tmp_path, datas
 @pytest.mark.parametrize("stop", [2, 6, 9])
 def test_stopped_and_resumed_equals_not_stopped_bit_for_bit(tmp_path, dataset, monkeypatch, stop):
     whole = train("toy", dataset, tmp_path / "whole", "test", options=CPU)
-    from occface.training import loop
+    taken, goes_on = Run.take_step, Run.go_on_from
 
-    taken = loop._Training._take_step
-
-    def dies(self, phase, progress):
+    def dies(self, phase, progress, batches):
         if self.step == stop + 1 and not self.resumed:
             raise KeyboardInterrupt
-        return taken(self, phase, progress)
+        return taken(self, phase, progress, batches)
 
-    def resume(self, do=loop._Training.resume):
+    def resume(self, state):
         self.resumed = True
-        do(self)
+        goes_on(self, state)
 
-    monkeypatch.setattr(loop._Training, "resumed", False, raising=False)
-    monkeypatch.setattr(loop._Training, "resume", resume)
-    monkeypatch.setattr(loop._Training, "_take_step", dies)
+    monkeypatch.setattr(Run, "resumed", False, raising=False)
+    monkeypatch.setattr(Run, "go_on_from", resume)
+    monkeypatch.setattr(Run, "take_step", dies)
     often = TrainingOptions(device="cpu", precision="32", seed=3, log_every=2, picture_every=4, checkpoint_seconds=0)
     with pytest.raises(KeyboardInterrupt):
         train("toy", dataset, tmp_path / "cut", "test", options=often)
@@ -92,16 +97,121 @@ def test_killed_at_any_moment_it_goes_on(tmp_path, dataset_path):
     command = [sys.executable, "-m", "occface", "train", "pro-uigan", "--data", str(dataset_path), "--preset", "test"]
     command += ["--device", "cpu", "--precision", "32", "--set", "steps_3=30", "--out"]
     subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True)
-    process = subprocess.Popen([*command, str(tmp_path / "cut")], start_new_session=True, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 90
-    while not (tmp_path / "cut" / "checkpoint.pt").exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert (tmp_path / "cut" / "checkpoint.pt").exists()
-    assert not (tmp_path / "cut" / "weights.safetensors").exists()
-    subprocess.run([*command, str(tmp_path / "cut"), "--resume"], check=True, capture_output=True)
-    assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+    cut, moments = tmp_path / "cut", random.Random(0)
+    for resume in ([], ["--resume"], ["--resume"]):
+        process = subprocess.Popen([*command, str(cut), *resume], start_new_session=True, stderr=subprocess.PIPE)
+        deadline = time.monotonic() + 90
+        started = lambda: (cut / "checkpoint.pt").exists() and locked_by_another(cut)  # noqa: E731
+        while not started() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 0.5))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        assert (cut / "checkpoint.pt").exists()
+    if not (cut / "weights.safetensors").exists():  # else the last moment came when all was done
+        subprocess.run([*command, str(cut), "--resume"], check=True, capture_output=True)
+    assert same(weights(tmp_path / "whole"), weights(cut))
+
+
+def locked_by_another(folder):
+    try:
+        with locked(folder):
+            return False
+    except UsageError:
+        return True
+
+
+def test_a_folder_is_one_trainings_at_a_time(tmp_path, dataset):
+    with locked(tmp_path / "run"):
+        with pytest.raises(UsageError, match=r"another training is at work in .*run: wait"):
+            train("toy", dataset, tmp_path / "run", "test", options=CPU)
+        assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [".lock"]
+    assert train("toy", dataset, tmp_path / "run", "test", options=CPU).finished
+
+
+def test_records_hold_all_rates_the_speed_since_the_last_and_scores_at_each_size(tmp_path, dataset):
+    lengths = {"steps_1": 2, "steps_2": 2, "steps_3": 2}
+    options = TrainingOptions(device="cpu", precision="32", log_every=1)
+    run = train("pro-uigan", dataset, tmp_path / "run", "test", lengths, options)
+    steps = [record for record in records(run.folder) if "phase" in record]
+    assert {"lr/generator/0", "lr/generator/1", "lr/generator/2", "lr/discriminator/0"} <= steps[-1].keys()
+    assert {"lr/generator/0"} == {name for name in steps[2] if name.startswith("lr/")}
+    for before, record in itertools.pairwise(steps):
+        took = record["seconds"] - before["seconds"]
+        assert record["images_per_second"] == pytest.approx(4 / took, rel=0.1, abs=0.1)
+    scores = {name for name in records(run.folder)[-1] if name.startswith("psnr_test")}
+    small = {f"psnr_test/stage_{stage}{end}" for stage in (1, 2) for end in ("", "_enlarged")}
+    assert scores == {"psnr_test", "psnr_test/stage_3"} | small
+    assert run.card["validation"]["psnr_test"] == run.card["validation"]["psnr_test/stage_3"]
+
+
+def test_batches_can_be_made_on_the_device_and_a_run_stays_there(tmp_path, dataset, monkeypatch):
+    made = train("toy", dataset, tmp_path / "on", "test", options=replace(CPU, data_on="device", max_minutes=1e-9))
+    assert made.card["training"]["data_on"] == "device"
+    done = train("toy", dataset, tmp_path / "on", "test", options=CPU, resume=True)
+    assert done.card["training"]["data_on"] == "device"
+    whole = train("toy", dataset, tmp_path / "whole", "test", options=replace(CPU, data_on="device"))
+    assert same(weights(done.folder), weights(whole.folder))
+    with pytest.raises(UsageError, match="data_on: device there, host asked"):
+        train("toy", dataset, tmp_path / "on", "test", options=replace(CPU, data_on="host"), resume=True)
+
+
+def test_warp_and_colour_are_the_configurations_unless_they_are_given():
+    assert TrainingOptions().augmentation({}).warp == 0
+    assert TrainingOptions().augmentation({"warp": 0.5}).warp == 0.5
+    varied = TrainingOptions(warp=0.0, colour=0.3).augmentation({"warp": 0.5, "colour": 1.0})
+    assert (varied.warp, varied.colour) == (0, 0.3)
+
+
+def test_the_average_is_torchs(tmp_path):
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.BatchNorm2d(2))
+    ours = RunningAverage(network, 0.9)
+    theirs = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
+    for step in range(4):
+        torch.manual_seed(step)
+        network(torch.randn(2, 3, 8, 8))
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.add_(torch.randn_like(parameter))
+        if step == 2:
+            again = RunningAverage(network, 0.9)
+            again.load_state_dict(ours.state_dict())
+            ours = again
+        ours.update(network)
+        theirs.update_parameters(network)
+    expected = theirs.module.state_dict()
+    for name, value in ours.network.state_dict().items():
+        if value.is_floating_point():
+            assert torch.equal(value, expected[name])
+        else:
+            assert torch.equal(value, network.state_dict()[name])
+
+
+def test_networks_that_cannot_be_compiled_are_one_line(tmp_path, dataset, monkeypatch):
+    compile_ = torch.compile
+
+    def broken(graph, inputs):
+        raise RuntimeError("no compiler here\nand more")
+
+    monkeypatch.setattr(torch, "compile", lambda run, **how: compile_(run, **how, backend=broken))
+    with pytest.raises(OccfaceError, match=r"could not be compiled \(.*no compiler here.*\): leave --compile out") as caught:
+        train("toy", dataset, tmp_path / "run", "test", options=replace(CPU, compile=True))
+    assert "\n" not in str(caught.value)
+
+
+def test_compiled_networks_learn_the_same(tmp_path, dataset, monkeypatch):
+    compile_ = torch.compile
+    graphs = []
+
+    def eager(graph, inputs):
+        graphs.append(graph)
+        return graph
+
+    monkeypatch.setattr(torch, "compile", lambda run, **how: compile_(run, **how, backend=eager))
+    plain = train("toy", dataset, tmp_path / "plain", "test", options=CPU)
+    compiled = train("toy", dataset, tmp_path / "compiled", "test", options=replace(CPU, compile=True))
+    assert graphs
+    assert same(weights(plain.folder), weights(compiled.folder))
 
 
 def test_max_minutes_stops_with_weights_to_use_and_a_place_to_go_on_from(tmp_path, dataset):
@@ -146,17 +256,15 @@ def test_without_a_checkpoint_there_is_nothing_to_resume(tmp_path, dataset):
 
 
 def test_weights_that_are_no_numbers_do_not_replace_the_last_good_checkpoint(tmp_path, dataset, monkeypatch):
-    from occface.training import loop
+    taken = Run.take_step
 
-    taken = loop._Training._take_step
-
-    def breaks_a_weight(self, phase, progress):
-        terms = taken(self, phase, progress)
+    def breaks_a_weight(self, phase, progress, batches):
+        terms = taken(self, phase, progress, batches)
         if phase.name == "main":
             self.method.generator[0].weight.data[0] = float("inf")
         return terms
 
-    monkeypatch.setattr(loop._Training, "_take_step", breaks_a_weight)
+    monkeypatch.setattr(Run, "take_step", breaks_a_weight)
     often = TrainingOptions(device="cpu", precision="32", seed=3, checkpoint_seconds=0)
     with pytest.raises(OccfaceError, match=r"the weight generator\.0\.weight is no longer a finite number"):
         train("toy", dataset, tmp_path / "run", "test", options=often)
