@@ -98,7 +98,7 @@ def test_variants_are_laid_over_a_preset_in_order():
     assert resolved == {"steps": 7, "rate": 0.5, "kind": "bce", "widths": [64, 64], "skip": True}
     resolved["widths"][0] = 0
     assert variants["wide"]["widths"] == [64, 64]
-    with pytest.raises(UsageError, match="no variant 'fats': .*did you mean 'fast'"):
+    with pytest.raises(UsageError, match=r"no variant 'fats': .*did you mean 'fast'"):
         resolve(PRESETS, "small+fats", {}, "m", variants)
 
 

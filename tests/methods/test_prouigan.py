@@ -188,7 +188,8 @@ def test_extras_of_the_released_code_are_off_unless_asked_for():
     method._frozen["features"] = FeatureNetwork(Trunk(17, blur=True, normalised=False))
     terms = method(faces(2), method.phases()[2], "generator")
     extras = {name for name in terms if name.startswith(("auxiliary", "total_variation"))}
-    assert extras == {f"{name}_{stage}" for name in ("auxiliary", "auxiliary_feature", "total_variation") for stage in (1, 2, 3)}
+    names = ("auxiliary", "auxiliary_feature", "total_variation")
+    assert extras == {f"{name}_{stage}" for name in names for stage in (1, 2, 3)}
     assert not {name for name in terms if "local" in name}
 
 
