@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 # The host's constants are not copied: two laws that drift apart would be two kinds of masks under one name.
-from occface.occlusion.strokes import _STROKES_PER_PIXEL, _THICKEST_SHARE, _THINNEST
+from occface.occlusion.strokes import STROKES_PER_PIXEL, THICKEST_SHARE, THINNEST
 
 __all__ = ["NUMBERS", "enough", "lay_strokes", "whole"]
 
@@ -26,7 +26,7 @@ _OUTLINE = 0.4
 
 
 def enough(share: float) -> int:
-    """Return how many strokes are sure to hide a share of the canvas; on the host, 3,000 masks of each kind took no more.
+    """Return how many strokes to draw to hide a share of the canvas: 3,000 masks of each bin took no more on the host.
 
     Examples
     --------
@@ -107,8 +107,8 @@ def _capsules(
     """Return the two ends (x, y, x, y) and the radius of pieces of strokes, from eight numbers in [0, 1) each, (B, M, 8)."""
     canvas = size - 2 * free
     kind, thickness, *u = numbers.unbind(-1)
-    thickest = (canvas * _THICKEST_SHARE).floor().clamp(min=_THINNEST)
-    width = _THINNEST + whole(thickness, thickest - _THINNEST + 1) + stroke // _STROKES_PER_PIXEL
+    thickest = (canvas * THICKEST_SHARE).floor().clamp(min=THINNEST)
+    width = THINNEST + whole(thickness, thickest - THINNEST + 1) + stroke // STROKES_PER_PIXEL
 
     at_border = border & (stroke == 0)
     around = whole(u[0], 4 * canvas)

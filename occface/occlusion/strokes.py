@@ -12,19 +12,31 @@ import math
 import cv2
 import numpy as np
 
-__all__ = ["RATIO_BINS", "TRAINING_BINS", "draw_border_strokes", "draw_inside_strokes", "draw_strokes", "hole_counts", "margin"]
+__all__ = [
+    "RATIO_BINS",
+    "STROKES_PER_PIXEL",
+    "THICKEST_SHARE",
+    "THINNEST",
+    "TRAINING_BINS",
+    "draw_border_strokes",
+    "draw_inside_strokes",
+    "draw_strokes",
+    "hole_counts",
+    "margin",
+]
 
 #: Hole-ratio bins of PConv as (exclusive lower bound, inclusive upper bound), in per cent of the image.
 RATIO_BINS: tuple[tuple[int, int], ...] = ((1, 10), (10, 20), (20, 30), (30, 40), (40, 50), (50, 60))
 #: The bins that training masks are drawn from; the other three are for tests alone.
 TRAINING_BINS = RATIO_BINS[:3]
 
-_THINNEST = 3
-# PConv dilates its masks of 512 pixels by up to 49.
-_THICKEST_SHARE = 49 / 512
-# A pixel more of thickness for every so many strokes: large holes get bold strokes, and every target is reached in the end,
-# for a stroke as thick as the image covers all of it.
-_STROKES_PER_PIXEL = 12
+#: Thinnest stroke in pixels.
+THINNEST = 3
+#: Thickest one by the image's side: PConv dilates its masks of 512 pixels by up to 49.
+THICKEST_SHARE = 49 / 512
+#: A pixel more of thickness for every so many strokes: large holes get bold strokes, and every target is reached in the end,
+#: for a stroke as thick as the image covers all of it.
+STROKES_PER_PIXEL = 12
 _ROWS = 8
 # What masks that keep away from the border leave free: 50 pixels of PConv's 512.
 _MARGIN_SHARE = 50 / 512
@@ -106,7 +118,7 @@ def _fill(rng: np.random.Generator, mask: np.ndarray, counts: tuple[int, int], f
         candidate = mask.copy()
         numbers = table[index % _ROWS]
         draw = _draw_from_border if from_border and index == 0 else _draw_one
-        start = draw(candidate, numbers, index // _STROKES_PER_PIXEL)
+        start = draw(candidate, numbers, index // STROKES_PER_PIXEL)
         count = cv2.countNonZero(candidate)
         if count >= wanted:
             _keep_nearest(mask, candidate, start, wanted - covered)
@@ -116,8 +128,8 @@ def _fill(rng: np.random.Generator, mask: np.ndarray, counts: tuple[int, int], f
 
 
 def _width(size: int, thickness: float, bolder: int) -> int:
-    thickest = max(_THINNEST, int(_THICKEST_SHARE * size))
-    return _THINNEST + int(thickness * (thickest - _THINNEST + 1)) + bolder
+    thickest = max(THINNEST, int(THICKEST_SHARE * size))
+    return THINNEST + int(thickness * (thickest - THINNEST + 1)) + bolder
 
 
 def _draw_from_border(canvas: np.ndarray, numbers: list[float], bolder: int) -> tuple[int, int]:
