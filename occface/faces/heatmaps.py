@@ -139,5 +139,6 @@ def _published() -> FAN:
 
 def _sampled(images: Tensor, transform: Tensor, size: int, beyond: str) -> Tensor:
     """Return what lies at a grid of `size` x `size` points that `transform` (2, 3) leads into the images."""
-    grid = F.affine_grid(transform.expand(len(images), 2, 3), [len(images), 1, size, size], align_corners=False)
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode=beyond, align_corners=False)
+    with torch.autocast(images.device.type, enabled=False):  # places in half precision would be half a pixel off
+        grid = F.affine_grid(transform.expand(len(images), 2, 3), [len(images), 1, size, size], align_corners=False)
+        return F.grid_sample(images, grid, mode="bilinear", padding_mode=beyond, align_corners=False)

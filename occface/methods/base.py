@@ -76,7 +76,7 @@ def resolve(
     presets, variants : mapping of str to Config
         What there is to choose from. A variant changes some settings of any preset.
     preset : str
-        A preset's name, or a preset's and variants' with ``+`` between, laid over each other in this order.
+        A preset's name, or a preset's and variants' with ``+`` between.
     overrides : mapping
         Settings to replace after that.
     method : str
@@ -85,7 +85,8 @@ def resolve(
     Raises
     ------
     UsageError
-        If the preset or a key is unknown, or a value is of another type than the preset's.
+        If the preset, a variant or a key is unknown, two variants set the same, or a value is of another type than the
+        preset's.
 
     Examples
     --------
@@ -99,17 +100,23 @@ def resolve(
     if base not in presets:
         raise UsageError(f"method '{method}' has no preset '{base}': {did_you_mean(base, presets)}")
     config = copy.deepcopy(dict(presets[base]))
+    set_by: dict[str, str] = {}
     for name in laid_over:
         if name not in variants:
             raise UsageError(f"method '{method}' has no variant '{name}': {did_you_mean(name, variants)}")
+        for key in variants[name]:
+            if set_by.setdefault(key, name) != name:
+                raise UsageError(f"variants '{set_by[key]}' and '{name}' of method '{method}' both set {key}: choose one")
         config |= copy.deepcopy(dict(variants[name]))
     for key, value in overrides.items():
         if key not in config:
             raise UsageError(f"method '{method}' has no setting '{key}': {did_you_mean(key, config)}")
         config[key] = _coerce(key, value, config[key])
-        if not all(math.isfinite(number) and number >= (key == "batch_size") for number in _numbers(config[key])):
+        least, below = float(key == "batch_size"), 1 if key == "ema_decay" else math.inf
+        if not all(math.isfinite(number) and least <= number < below for number in _numbers(config[key])):
             raise UsageError(
-                f"setting '{key}' of method '{method}' cannot be {value!r}: negative, not finite, or an empty batch"
+                f"setting '{key}' of method '{method}' cannot be {value!r}: "
+                f"expected a finite number of at least {least:g}{f' and below {below}' if below == 1 else ''}"
             )
     return config
 

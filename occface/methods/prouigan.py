@@ -22,12 +22,11 @@ from occface import losses
 from occface.errors import UsageError
 from occface.faces.heatmaps import LANDMARK_SETS, FanHeatmaps, gaussian_heatmaps
 from occface.methods.base import Batch, Config, Phase, Role, TrainableMethod, evaluating
-from occface.methods.prouigan_presets import PRESETS, SOURCES, VARIANTS
+from occface.methods.prouigan_presets import PRESETS, VARIANTS, check
 from occface.networks.discriminators import centre_crop, global_discriminator, local_discriminator
 from occface.networks.released import ReleasedUInet
 from occface.networks.uinet import Stages, UInet
 from occface.networks.vgg import FeatureNetwork, Features, load_feature_network
-from occface.registry import did_you_mean
 
 __all__ = ["ProUIGAN"]
 
@@ -46,7 +45,10 @@ class ProUIGAN(TrainableMethod):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        self.landmarks = _landmark_set(config)
+        check(config)
+        self.landmarks = LANDMARK_SETS[config["landmark_set"]]
+        for number, numbers in enumerate(self.landmarks):  # on the device, for picking there without waiting for the host
+            self.register_buffer(f"landmarks_{number}", torch.tensor(numbers), persistent=False)
         self.needs = _needs(config)
         self.generator: nn.Module = _generator(config, tuple(len(numbers) for numbers in self.landmarks))
         width = config["discriminator_width"]
@@ -64,7 +66,8 @@ class ProUIGAN(TrainableMethod):
         features = {"none": (), "vgg19": ("vgg16", "vgg19")}.get(
             self.config["feature_network"], (self.config["feature_network"],)
         )
-        asked = "fan" in self.config["landmark_sources"] or self.config["geometry_target"] == "fan"
+        aimed_at = self.config["geometry_target"] == "fan" and self.config["geometry_weight"]
+        asked = "fan" in _sources(self.config) or aimed_at
         return (*(features if looks else ()), *(("fan",) if asked else ()))
 
     def phases(self) -> tuple[Phase, ...]:
@@ -156,8 +159,12 @@ class ProUIGAN(TrainableMethod):
         network = self._feature_network(image.device) if feature or style else None
         if network is None:
             return {}
-        count = max(1, round(self.config["feature_share"] * len(image)))
-        ours, theirs = network(image[:count]), made.features(network, image.shape[-1], count)
+        every = self.config["feature_every"]
+        if len(image) % every:
+            raise UsageError(
+                f"expected a batch (of each process) that is a multiple of feature_every={every}, got {len(image)}"
+            )
+        ours, theirs = network(image[::every]), made.features(network, image.shape[-1], every)
         terms = {}
         if feature:
             terms[f"feature_{stage}"] = feature * losses.feature(ours.feature, theirs.feature)
@@ -166,10 +173,15 @@ class ProUIGAN(TrainableMethod):
         return terms
 
     def _target_heatmaps(self, made: _Pass, number: int, size: int) -> Tensor:
-        numbers = list(self.landmarks[number])
         if self.config["geometry_target"] == "fan":
-            return self._fan(made.hr.device)(made.hr, size)[:, numbers]
-        return gaussian_heatmaps(made.landmarks[:, numbers], size)
+            return self._picked(self._fan(made.hr.device)(made.hr, size), number)
+        return gaussian_heatmaps(self._picked(made.landmarks, number), size)
+
+    def _picked(self, of_all: Tensor, number: int) -> Tensor:
+        """Return of values (B, 68, ...) those of a stage's landmarks."""
+        if len(self.landmarks[number]) == of_all.shape[1]:
+            return of_all
+        return of_all.index_select(1, self.get_buffer(f"landmarks_{number}").to(of_all.device))
 
     def _pass(self, batch: Batch, phase: Phase) -> _Pass:
         """Run the blocks that the phase needs, those it keeps in evaluation mode, with a graph for the generator's turn."""
@@ -187,16 +199,15 @@ class ProUIGAN(TrainableMethod):
     def _source(self, number: int, batch: Batch) -> Tensor | Callable[[Tensor, int], Tensor] | None:
         """Return what a stage starts from, as the generator takes it: heatmaps, what finds them, or None to carry."""
         source, size = self.config["landmark_sources"][number], 16 << number
-        numbers = list(self.landmarks[number])
-        if source == "carry":
+        if source == "carry" or not _looked_at(self.config)[number]:
             return None
         if source == "fan":
             fan = self._fan(batch["lr"].device)
-            return lambda image, _: fan(image, size)[:, numbers]
+            return lambda image, _: self._picked(fan(image, size), number)
         name = "landmarks_lr" if source == "stored" else "landmarks"
-        if name not in batch:  # none are needed where no block looks at them
-            return batch["lr"].new_zeros(len(batch["lr"]), len(numbers), size, size)
-        return gaussian_heatmaps(batch[name][:, numbers], size)
+        if name not in batch:
+            raise UsageError(f"expected '{name}' (B,68,2) in the batch for stage {number + 1}, got {', '.join(sorted(batch))}")
+        return gaussian_heatmaps(self._picked(batch[name], number), size)
 
     def _judged(self, made: _Pass, phase: Phase) -> list[tuple[str, nn.Module, Tensor, Tensor]]:
         """Return name, discriminator, made and real crop of each that has a say in the phase."""
@@ -256,7 +267,7 @@ class _Pass:
     hr: Tensor
     landmarks: Tensor
     _truths: dict[int, Tensor] = field(default_factory=dict)
-    _features: dict[tuple[int, int], Features] = field(default_factory=dict)
+    _features: dict[int, Features] = field(default_factory=dict)
 
     def truth(self, size: int) -> Tensor:
         """Return clean HR faces at a stage's size, bilinear with antialiasing."""
@@ -267,21 +278,17 @@ class _Pass:
             )
         return self._truths[size]
 
-    def features(self, network: FeatureNetwork, size: int, count: int) -> Features:
-        """Return what the feature network sees in the first `count` of them."""
-        if (size, count) not in self._features:
+    def features(self, network: FeatureNetwork, size: int, every: int) -> Features:
+        """Return what the feature network sees in one of `every` of them."""
+        if size not in self._features:
             with torch.no_grad():
-                self._features[size, count] = network(self.truth(size)[:count])
-        return self._features[size, count]
+                self._features[size] = network(self.truth(size)[::every])
+        return self._features[size]
 
 
 def _generator(config: Config, landmarks: tuple[int, ...]) -> nn.Module:
     if config["architecture"] == "released":
         return ReleasedUInet(config["channels"], config["blocks"], landmarks=landmarks)
-    if config["architecture"] != "paper":
-        raise UsageError(
-            f"unknown architecture '{config['architecture']}': {did_you_mean(config['architecture'], ('paper', 'released'))}"
-        )
     return UInet(
         config["channels"],
         config["blocks"],
@@ -294,26 +301,24 @@ def _generator(config: Config, landmarks: tuple[int, ...]) -> nn.Module:
     )
 
 
-def _landmark_set(config: Config) -> tuple[tuple[int, ...], ...]:
-    name = config["landmark_set"]
-    if name not in LANDMARK_SETS:
-        raise UsageError(f"unknown landmark set '{name}': {did_you_mean(name, LANDMARK_SETS)}")
-    return LANDMARK_SETS[name]
+def _looked_at(config: Config) -> list[bool]:
+    """Return for each stage whether the heatmaps that enter it are looked at, there or where they are carried to."""
+    led = [config["architecture"] == "released" or prior != "none" for prior in config["priors"]]
+    looked = list(led)
+    for number in (1, 0):
+        looked[number] |= looked[number + 1] and config["landmark_sources"][number + 1] == "carry"
+    return looked
+
+
+def _sources(config: Config) -> set[str]:
+    """Return the sources of heatmaps that a stage looks at."""
+    return {source for source, looked in zip(config["landmark_sources"], _looked_at(config), strict=True) if looked}
 
 
 def _needs(config: Config) -> frozenset[str]:
     """Return which landmarks must be given: none where no block looks at any, or where FAN finds them all."""
-    sources = config["landmark_sources"]
-    for source in sources:
-        if source not in SOURCES:
-            raise UsageError(f"unknown landmark source '{source}': {did_you_mean(source, SOURCES)}")
-    if sources[0] == "carry":
-        raise UsageError(
-            "expected a source of landmarks for stage 1 (stored, fan or truth), got 'carry': no stage comes before it"
-        )
-    if config["architecture"] == "paper" and set(config["priors"]) == {"none"}:
-        return frozenset()
-    return frozenset({"stored": "landmarks", "truth": "true landmarks"}[name] for name in set(sources) & {"stored", "truth"})
+    names = {"stored": "landmarks", "truth": "true landmarks"}
+    return frozenset(names[source] for source in _sources(config) & names.keys())
 
 
 def _blocks(phase: Phase) -> int:

@@ -23,8 +23,9 @@ feature_network : {"vgg19", "stlpips-vgg", "none"}
     What feature and style losses look through; ``none`` leaves both out.
 feature_normalised : bool
     Whether the pictures it sees are normalised as those that it was trained on.
-feature_share : float
-    The share of a batch that it looks at. Batches are drawn at random, so the loss expected is the same for any share.
+feature_every : int
+    It looks at one of so many faces of a batch: of 1 all, of 4 a quarter. Batches are drawn at random, so the loss expected
+    is the same. The batch of each process must be a multiple of it.
 gan_loss : {"bce", "lsgan"}
     The paper's log loss, or least squares.
 local_weight, global_weight : float
@@ -41,11 +42,29 @@ warp, colour : float
 
 from __future__ import annotations
 
+from occface.errors import UsageError
+from occface.faces.heatmaps import FAN_READINGS, LANDMARK_SETS
+from occface.losses import GAN_LOSSES
 from occface.methods.base import Config
+from occface.networks.vgg import FEATURE_NETWORKS
+from occface.registry import did_you_mean
 
-__all__ = ["PRESETS", "SOURCES", "VARIANTS"]
+__all__ = ["PRESETS", "VARIANTS", "check"]
 
-SOURCES: tuple[str, ...] = ("stored", "carry", "fan", "truth")
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "architecture": ("paper", "released"),
+    "landmark_sources": ("stored", "carry", "fan", "truth"),
+    "landmark_set": tuple(LANDMARK_SETS),
+    "fan_reading": FAN_READINGS,
+    "geometry_target": ("landmarks", "fan"),
+    "feature_network": FEATURE_NETWORKS,
+    "gan_loss": GAN_LOSSES,
+    "lr_schedule": ("constant", "cosine"),
+}
+"""What settings choose from; those of the network itself are checked where it is built."""
+
+_RELEASED: Config = {"attention": "dot_softmax", "norm": "batch", "skips": False, "priors": ["cm-am", "cm-am", "cm-am"]}
+"""What is so in the published network, and cannot be otherwise."""
 
 _PAPER: Config = {
     "architecture": "paper",
@@ -64,7 +83,7 @@ _PAPER: Config = {
     "geometry_target": "landmarks",
     "feature_network": "vgg19",
     "feature_normalised": True,
-    "feature_share": 1.0,
+    "feature_every": 1,
     "feature_weights": [0.01, 0.01, 0.01],
     "style_weights": [10.0, 10.0, 1.0],
     "gan_loss": "bce",
@@ -122,7 +141,7 @@ PRESETS: dict[str, Config] = {
     | {
         "channels": [48, 24, 16],
         "blocks": [4, 2, 1],
-        "feature_share": 0.25,
+        "feature_every": 4,
         "batch_size": 8,
         "steps_1": 5000,
         "steps_2": 1500,
@@ -191,3 +210,36 @@ VARIANTS: dict[str, Config] = {
         "fan_reading": "released",
     },
 }
+
+
+def check(config: Config) -> None:
+    """Raise a UsageError if a setting has no such value, or settings contradict each other."""
+    for key, known in _CHOICES.items():
+        for value in config[key] if isinstance(config[key], list) else [config[key]]:
+            if value not in known:
+                raise UsageError(f"unknown {key.replace('_', ' ').removesuffix('s')} '{value}': {did_you_mean(value, known)}")
+    sources, network = config["landmark_sources"], config["feature_network"]
+    if sources[0] == "carry":
+        raise UsageError("landmark_sources: expected stored, fan or truth for stage 1, got 'carry': no stage comes before it")
+    if "carry" in sources and config["landmark_set"] != "full68":
+        raise UsageError(
+            f"landmark_sources: stages of landmark_set '{config['landmark_set']}' have different landmarks, none to carry: "
+            "set stored, fan or truth, or landmark_set=full68"
+        )
+    looks = {key: config[key] for key in ("feature_weights", "style_weights") if any(config[key])}
+    if network == "none" and looks:
+        raise UsageError(
+            f"{next(iter(looks))} is {next(iter(looks.values()))}, but there is no feature network to look through: "
+            "--set feature_network=vgg19 or stlpips-vgg, or weights of 0"
+        )
+    if config["architecture"] == "released":
+        others = [key for key, value in _RELEASED.items() if config[key] != value]
+        if others:
+            raise UsageError(
+                f"the released architecture has {others[0]} {_RELEASED[others[0]]}, got {config[others[0]]}: leave it"
+            )
+    for key in ("channels", "discriminator_width", "feature_every"):
+        if min(config[key] if isinstance(config[key], list) else [config[key]]) < 1:
+            raise UsageError(f"{key}: expected at least 1, got {config[key]}")
+    if not any(config[f"steps_{number}"] for number in (1, 2, 3)):
+        raise UsageError("steps_1, steps_2 and steps_3 are all 0: nothing would be trained")

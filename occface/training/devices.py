@@ -131,11 +131,13 @@ def precision(name: str, device: str) -> str:
     Raises
     ------
     UsageError
-        If the name is unknown.
+        If the name is unknown, or not for this device.
     """
     if name != "auto":
         if name not in PRECISIONS:
             raise UsageError(f"unknown precision '{name}': {did_you_mean(name, ['auto', *PRECISIONS])}")
+        if name == "16" and resolve(device).type == "cpu":
+            raise UsageError("precision '16' is for accelerators: with --device cpu use 32, or bf16")
         return PRECISIONS[name]
     kind = resolve(device).type
     if kind == "cuda":

@@ -20,6 +20,7 @@ from occface.methods import METHODS
 from occface.methods.base import Batch, TrainableMethod
 from occface.methods.weights import CARD, WEIGHTS, save_weights
 from occface.training import devices
+from occface.training.batches import own_part
 from occface.training.feeding import feeding, place
 from occface.training.lock import locked
 from occface.training.options import CHECKPOINT, DATA_ON, TrainedRun, TrainingOptions
@@ -82,6 +83,8 @@ def take_all_steps(run: Run, records: Records, batches: Callable[[int], Batch], 
 def _check_folder(folder: Path, resume: bool, overwrite: bool) -> None:
     """Refuse a run folder that does not hold what was said."""
     checkpoint = folder / CHECKPOINT
+    if resume and overwrite:
+        raise UsageError("--resume goes on with a run and --overwrite replaces it: give one of them")
     if resume and not checkpoint.exists():
         raise UsageError(f"nothing to resume: there is no {checkpoint}; leave --resume out to start anew")
     if (checkpoint.exists() or (folder / WEIGHTS).exists()) and not (resume or overwrite):
@@ -194,6 +197,8 @@ def train(
         "precision": precision,
         "augmentation": asdict(augmentation),
     }
+    size = int(method.config["batch_size"])
+    own_part(size, (0, math.prod(devices.processes_asked_for(options.devices, options.nodes))))
     _check_folder(folder, resume, overwrite)  # before processes are started, or can have written there
     fabric.launch()
     processes = Processes(fabric)
@@ -220,7 +225,6 @@ def train(
         if state is not None:
             processes.first_does_before_others(lambda: run.go_on_from(state))
         processes.first_does(lambda: files.write_yaml(folder / "config.yaml", request))
-        size = int(method.config["batch_size"])
         batches = held.enter_context(feeding(where, data, size, options.seed, augmentation, device, processes.share))
         validation = Validation(method, data, device)
         with Records(run, folder, validation, options.tensorboard) as records:

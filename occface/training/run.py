@@ -7,6 +7,7 @@ and resumed takes the same steps as one that is not.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +16,19 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch._dynamo.exc import TorchDynamoException
+from torch._dynamo import config as dynamo
+from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
 
 from occface import seeding
-from occface.errors import OccfaceError, first_line
+from occface.errors import OccfaceError, UsageError, first_line
 from occface.methods.base import Batch, Phase, TrainableMethod
 from occface.training.average import RunningAverage
 from occface.training.processes import Processes
 from occface.training.state import restore
 
 __all__ = ["Run"]
+
+_COMPILED_AT_MOST = 64
 
 
 @dataclass(frozen=True)
@@ -75,9 +79,10 @@ class Run:
         self.turns: list[_Turn] = []
         self.pending: dict[str, Any] = {}  # optimizer states out of a checkpoint, for the phase under way
         self.processes.join(method)
-        self.module = fabric.setup_module(method.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+        fabric.setup_module(method.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
         decay = float(method.config["ema_decay"])
         self.average = RunningAverage(method.generator, decay) if decay else None
+        self._compiling = _compiling if compiled else contextlib.nullcontext
         if compiled:  # the average is copied before: it is used seldom, and on other batches
             for part in method.parts():
                 _compile(part)
@@ -107,7 +112,13 @@ class Run:
         UsageError
             If it does not fit the method.
         """
-        self.step, self.seconds, self.pending = state["step"], state["seconds"], state["optimizers"]
+        step, seconds, pending = state["step"], state["seconds"], state["optimizers"]
+        good = type(step) is int and 0 <= step <= self.total and isinstance(seconds, int | float) and math.isfinite(seconds)
+        if not good or not isinstance(pending, dict) or not isinstance(pending.get("states"), dict):
+            raise UsageError(
+                f"the checkpoint {self.checkpoint} is not one of this run: it stands at step {step!r} of {self.total}"
+            )
+        self.step, self.seconds, self.pending = step, float(seconds), pending
         restore(self.checkpoint, "method", self.method, state["method"])
         restore(self.checkpoint, "precision", self.fabric.strategy.precision, state["precision"])
         if self.average is not None:
@@ -159,7 +170,7 @@ class Run:
         clip = float(self.method.config["grad_clip"])
         scale = self.method.lr_scale(phase, progress)
         logged: dict[str, Tensor] = {}
-        with _compiling():
+        with self._compiling():
             for turn in self.turns:
                 for parameter in turn.kept:
                     parameter.requires_grad_(False)
@@ -167,7 +178,9 @@ class Run:
                     parameter.requires_grad_(True)
                 for group in turn.optimizer.param_groups:
                     group["lr"] = group["base_lr"] * scale
-                terms = self.module(batch, phase, turn.name)
+                # Not through the wrapper: that would convert the batch too, and half precision moves landmarks and targets.
+                with self.fabric.autocast():
+                    terms = self.method(batch, phase, turn.name)
                 turn.optimizer.zero_grad()
                 self.fabric.backward(sum(terms.values()))
                 self.processes.average_gradients(turn.trained)
@@ -209,7 +222,10 @@ def _compile(part: nn.Module) -> None:
 def _compiling() -> Iterator[None]:
     """Say in one line that a network, compiled when it first runs, could not be."""
     try:
-        yield
-    except TorchDynamoException as error:
+        # All parts share the code of one function, and are compiled for each phase and size: more often than dynamo's limit of
+        # 8 allows, beyond which it would quietly compile no more.
+        with dynamo.patch(recompile_limit=_COMPILED_AT_MOST, fail_on_recompile_limit_hit=True):
+            yield
+    except (TorchDynamoException, FailOnRecompileLimitHit) as error:
         cause = getattr(error, "inner_exception", error)  # a compiler's own error stands within dynamo's
         raise OccfaceError(f"the networks could not be compiled ({first_line(cause)}): leave --compile out") from error

@@ -92,14 +92,16 @@ def test_training_and_benchmarks_need_no_package_that_finds_or_fetches_faces(mod
     assert done.returncode == 0, done.stderr
 
 
-def test_variants_are_laid_over_a_preset_in_order():
-    variants = {"fast": {"rate": 1.0, "steps": 1}, "wide": {"widths": [64, 64], "rate": 0.5}}
+def test_variants_are_laid_over_a_preset():
+    variants = {"fast": {"rate": 1.0, "steps": 1}, "wide": {"widths": [64, 64]}, "slow": {"rate": 0.01}}
     resolved = resolve(PRESETS, "small+fast+wide", {"steps": 7}, "m", variants)
-    assert resolved == {"steps": 7, "rate": 0.5, "kind": "bce", "widths": [64, 64], "skip": True}
+    assert resolved == {"steps": 7, "rate": 1.0, "kind": "bce", "widths": [64, 64], "skip": True}
     resolved["widths"][0] = 0
     assert variants["wide"]["widths"] == [64, 64]
     with pytest.raises(UsageError, match=r"no variant 'fats': .*did you mean 'fast'"):
         resolve(PRESETS, "small+fats", {}, "m", variants)
+    with pytest.raises(UsageError, match="variants 'fast' and 'slow' of method 'm' both set rate"):
+        resolve(PRESETS, "small+fast+slow", {}, "m", variants)
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))

@@ -77,11 +77,11 @@ def test_third_phase_reaches_every_parameter(step):
     assert still == []
 
 
-@pytest.mark.parametrize(("share", "seen"), [(1.0, 2), (0.5, 1), (0.01, 1)])
-def test_losses_are_those_of_the_paper(share, seen):
-    """Every term of step (iii) recomputed from the stages' results; features and style of a share of the batch."""
+@pytest.mark.parametrize("every", [1, 2])
+def test_losses_are_those_of_the_paper(every):
+    """Every term of step (iii) recomputed from the stages' results; features and style of one of `every` faces."""
     torch.manual_seed(0)
-    weights = {"feature_weights": [0.01, 0.02, 0.03], "style_weights": [10.0, 5.0, 1.0], "feature_share": share}
+    weights = {"feature_weights": [0.01, 0.02, 0.03], "style_weights": [10.0, 5.0, 1.0], "feature_every": every}
     method = ProUIGAN.build("test", {"norm": "none", "feature_network": "stlpips-vgg", **weights})
     judge = FeatureNetwork(Trunk(17))
     method._frozen["features"] = judge
@@ -101,7 +101,7 @@ def test_losses_are_those_of_the_paper(share, seen):
             wanted[f"intensity_{number + 1}"] = (made - truth).square().mean()
             wanted[f"geometry_{number + 1}"] = (maps - gaussian_heatmaps(batch["landmarks"], size // 2)).square().mean()
             ours, theirs = judge(made), judge(truth)
-            ours, theirs = ([part[:seen] for part in (taps.feature, *taps.styles)] for taps in (ours, theirs))
+            ours, theirs = ([part[::every] for part in (taps.feature, *taps.styles)] for taps in (ours, theirs))
             wanted[f"feature_{number + 1}"] = 0.01 * (number + 1) * (ours[0] - theirs[0]).square().mean()
             grams = [[torch.einsum("bchw,bdhw->bcd", x, x) / x[0].numel() for x in taps[1:]] for taps in (ours, theirs)]
             wanted[f"style_{number + 1}"] = style_weight * sum((a - b).abs().mean() for a, b in zip(*grams, strict=True))
@@ -176,14 +176,14 @@ LOCAL = {"adversarial_local_16", "adversarial_local_64"}
 )
 def test_the_five_combinations_of_losses_of_table_3(variant, wanted):
     network = {} if variant == "+l-minus" else {"feature_network": "stlpips-vgg"}
-    method = ProUIGAN.build("cpu" + variant, {"channels": [8, 8, 8], "discriminator_width": 4, "batch_size": 2, **network})
+    method = ProUIGAN.build("cpu" + variant, {"channels": [8, 8, 8], "discriminator_width": 4, "feature_every": 1, **network})
     method._frozen["features"] = FeatureNetwork(Trunk(17, blur=True))
     terms = method(faces(2), method.phases()[2], "generator")
     assert {name for name, value in terms.items() if float(value.detach()) > 0} == wanted
 
 
 def test_extras_of_the_released_code_are_off_unless_asked_for():
-    small = {"channels": [8, 8, 8], "discriminator_width": 4, "batch_size": 2, "fan_reading": "framed"}
+    small = {"channels": [8, 8, 8], "discriminator_width": 4, "feature_every": 1, "fan_reading": "framed"}
     method = ProUIGAN.build("cpu+released-losses", small)
     method._frozen["features"] = FeatureNetwork(Trunk(17, blur=True, normalised=False))
     terms = method(faces(2), method.phases()[2], "generator")
@@ -272,14 +272,51 @@ def test_fan_can_be_the_target_of_the_geometry_loss():
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("preset", "settings", "message"),
     [
-        ({"landmark_sources": ["carry", "carry", "carry"]}, "no stage comes before"),
-        ({"landmark_sources": ["stored", "cary", "carry"]}, "did you mean 'carry'"),
-        ({"landmark_set": "full"}, "did you mean 'full68'"),
-        ({"architecture": "papr"}, "did you mean 'paper'"),
+        ("test", {"landmark_sources": ["carry", "carry", "carry"]}, "no stage comes before"),
+        ("test", {"landmark_sources": ["stored", "cary", "carry"]}, "landmark source 'cary': did you mean 'carry'"),
+        ("test", {"landmark_set": "full"}, "landmark set 'full': did you mean 'full68'"),
+        ("test", {"landmark_set": "released_7_42_68"}, "different landmarks, none to carry"),
+        ("test", {"architecture": "papr"}, "did you mean 'paper'"),
+        ("test", {"lr_schedule": "cosin"}, "did you mean 'cosine'"),
+        ("test", {"geometry_target": "fann"}, "did you mean 'fan'"),
+        ("test", {"fan_reading": "x"}, "known: framed, released"),
+        ("test", {"gan_loss": "bcee"}, "did you mean 'bce'"),
+        ("test", {"feature_network": "vgg18"}, "did you mean 'vgg1"),
+        ("test", {"feature_every": 0}, "feature_every: expected at least 1"),
+        ("test", {"channels": [0, 16, 16]}, "channels: expected at least 1"),
+        ("test", {"ema_decay": 1.5}, "'ema_decay' .*below 1"),
+        ("test", {"steps_1": 0, "steps_2": 0, "steps_3": 0}, "nothing would be trained"),
+        ("test+l-dagger", {}, "no feature network to look through"),
+        ("released+p-fp", {}, "the released architecture has priors"),
+        ("paper+p-fp+p-gt", {}, "both set priors"),
+        ("paper+l-dagger+l-ddagger", {}, "both set style_weights"),
     ],
 )
-def test_a_wrong_setting_is_one_line(settings, message):
+def test_a_wrong_setting_is_one_line(preset, settings, message):
     with pytest.raises(UsageError, match=message):
-        ProUIGAN.build("test", settings)
+        ProUIGAN.build(preset, settings)
+
+
+def test_landmarks_that_are_needed_must_be_there():
+    batch = faces(2)
+    for preset, absent in (("test", "landmarks_lr"), ("test+p-gt", "landmarks")):
+        with pytest.raises(UsageError, match=f"expected '{absent}'"):
+            ProUIGAN.build(preset).hallucinate({name: value for name, value in batch.items() if name != absent})
+
+
+def test_fan_is_no_asset_where_no_block_asks_it():
+    assert "fan" not in ProUIGAN.build("test+fan+p-fp").assets()
+    assert "fan" in ProUIGAN.build("test+fan").assets()
+    assert ProUIGAN.build("test", {"priors": ["none", "cm-am", "none"]}).needs == {"landmarks"}
+    assert ProUIGAN.build(
+        "test", {"priors": ["none", "none", "cm-am"], "landmark_sources": ["stored", "carry", "truth"]}
+    ).needs == {"true landmarks"}
+
+
+def test_a_batch_that_cannot_be_looked_at_evenly_is_refused():
+    method = ProUIGAN.build("cpu", {"channels": [8, 8, 8], "discriminator_width": 4})
+    method._frozen["features"] = FeatureNetwork(Trunk(17, blur=True))
+    with pytest.raises(UsageError, match="multiple of feature_every=4, got 2"):
+        method(faces(2), method.phases()[0], "generator")

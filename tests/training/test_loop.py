@@ -310,3 +310,32 @@ def test_tensorboard_files_are_written_when_asked_for(tmp_path, dataset):
     options = TrainingOptions(device="cpu", precision="32", tensorboard=True)
     run = train("toy", dataset, tmp_path / "run", "test", options=options)
     assert list((run.folder / "tensorboard").glob("events.*"))
+
+
+def test_going_on_and_replacing_cannot_both_be_asked_for(tmp_path, dataset):
+    run = train("toy", dataset, tmp_path / "run", "test", options=CPU)
+    with pytest.raises(UsageError, match="give one of them"):
+        train("toy", dataset, tmp_path / "run", "test", options=CPU, resume=True, overwrite=True)
+    assert weights(run.folder)
+
+
+def test_a_batch_that_processes_cannot_share_is_refused_before_they_start(tmp_path, dataset):
+    several = TrainingOptions(device="cpu", precision="32", devices=3)
+    with pytest.raises(UsageError, match="3 processes"):
+        train("toy", dataset, tmp_path / "run", "test", options=several)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("step", "3"), ("step", 10**6), ("step", True), ("seconds", float("nan")), ("optimizers", [])]
+)
+def test_a_checkpoint_that_is_nowhere_in_the_run_is_refused(tmp_path, dataset, name, value):
+    from occface.training.state import load_state, save_state
+
+    short = TrainingOptions(device="cpu", precision="32", seed=3, max_minutes=1e-9)
+    train("toy", dataset, tmp_path / "run", "test", options=short)
+    checkpoint = tmp_path / "run" / "checkpoint.pt"
+    state = {key: item for key, item in load_state(checkpoint).items() if key != "schema"}
+    save_state(checkpoint, state | {name: value})
+    with pytest.raises(UsageError, match="not one of this run"):
+        train("toy", dataset, tmp_path / "run", "test", options=CPU, resume=True)
