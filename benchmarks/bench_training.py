@@ -27,6 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from occface.methods.base import Batch
 from occface.methods.prouigan import ProUIGAN
+from occface.networks.vgg import feature_network
 from occface.training import devices
 from occface.training.run import Run
 
@@ -111,6 +112,10 @@ class Measured:
         self.row, self.method = row, ProUIGAN.build(row.preset, overrides)
         fabric = devices.fabric(device, devices.PRECISIONS[row.precision])
         self.device, self.size = fabric.device, int(self.method.config["batch_size"])
+        features = feature_network(self.method.config["feature_network"])  # speed does not hang on weights: random ones serve
+        dtype = {"32": torch.float32, "bf16": torch.bfloat16, "16": torch.float16}[row.precision]
+        if features is not None:
+            self.method._frozen["features"] = features.to(self.device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.run = Run(self.method, {"method": "pro-uigan"}, 0, folder / "checkpoint.pt", fabric, row.compiled)
         self.phase = next(phase for phase in self.run.phases if phase.name == row.phase)
         self.run.start(self.phase)
@@ -136,7 +141,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--preset", action="append", help="a preset, or preset+variant; repeatable")
     parser.add_argument("--phase", action="append", choices=("i", "ii", "iii"), help="steps of training  [default: all]")
-    parser.add_argument("--precision", action="append", choices=tuple(devices.PRECISIONS), help="[default: 32 and bf16]")
+    parser.add_argument("--precision", action="append", choices=tuple(devices.PRECISIONS), help="[default: 32, and bf16 where native]")
     parser.add_argument("--compile", action="store_true", help="measure compiled too: minutes of compiling for each row")
     parser.add_argument("--batch-size", type=int, help="images in a batch  [default: the preset's]")
     parser.add_argument("--seconds", type=float, default=5.0, help="time for each row and round")
@@ -146,11 +151,12 @@ def main() -> None:
     presets = options.preset or (
         ["cpu+l-minus", "cpu", "demo", "test"] if device.type == "cpu" else ["paper+l-minus", "paper", "gpu", "cpu"]
     )
+    native = devices.precision("auto", options.device) == devices.PRECISIONS["bf16"]
     rows = [
         Row(preset, phase, precision, compiled)
         for preset in presets
         for phase in options.phase or ("i", "ii", "iii")
-        for precision in options.precision or ("32", "bf16")
+        for precision in options.precision or ("32", *(("bf16",) if native else ()))
         for compiled in ((False, True) if options.compile else (False,))
     ]
     figures = []

@@ -18,7 +18,7 @@ from occface.errors import UsageError
 from occface.networks.layers import BlurPool
 from occface.registry import did_you_mean
 
-__all__ = ["FEATURE_NETWORKS", "FeatureNetwork", "Features", "Trunk", "load_feature_network"]
+__all__ = ["FEATURE_NETWORKS", "FeatureNetwork", "Features", "Trunk", "feature_network", "load_feature_network"]
 
 FEATURE_NETWORKS: tuple[str, ...] = ("none", "stlpips-vgg", "vgg19")
 
@@ -107,10 +107,27 @@ class FeatureNetwork(nn.Module):
         return Features(feature, (taps[_POOLS[0]], taps[_POOLS[1]], taps[_POOLS[2]]))
 
 
+def feature_network(name: str, normalised: bool = True) -> FeatureNetwork | None:
+    """Return the network of this name with random weights; see `load_feature_network`.
+
+    Raises
+    ------
+    UsageError
+        If there is no such network.
+    """
+    if name not in FEATURE_NETWORKS:
+        raise UsageError(f"unknown feature network '{name}': {did_you_mean(name, FEATURE_NETWORKS)}")
+    if name == "none":
+        return None
+    if name == "vgg19":
+        return FeatureNetwork(Trunk(17, normalised=normalised), Trunk(14, normalised=normalised))
+    return FeatureNetwork(Trunk(17, blur=True, normalised=normalised))
+
+
 _CONVOLUTION = re.compile(r"(?:features|net\.slice\d)\.(\d+)\.(weight|bias)")
 
 
-def _load(trunk: Trunk, asset: str) -> Trunk:
+def _load(trunk: Trunk, asset: str) -> None:
     """Fill a trunk with the first convolutions of an asset's file, whatever numbers they carry there."""
     path = next(iter(assets.require(asset).values()))
     state = torch.load(path, map_location="cpu", weights_only=True)
@@ -121,7 +138,6 @@ def _load(trunk: Trunk, asset: str) -> Trunk:
     trunk.load_state_dict(
         {f"features.{here}.{kind}": found[there, kind] for here, there in pairs for kind in ("weight", "bias")}
     )
-    return trunk
 
 
 def load_feature_network(
@@ -148,13 +164,13 @@ def load_feature_network(
     AssetError
         If its weights are not at hand. Nothing stands in for them unasked.
     """
-    if name not in FEATURE_NETWORKS:
-        raise UsageError(f"unknown feature network '{name}': {did_you_mean(name, FEATURE_NETWORKS)}")
-    if name == "none":
+    network = feature_network(name, normalised)
+    if network is None:
         return None
     if name == "vgg19":
-        style, feature = Trunk(17, normalised=normalised), Trunk(14, normalised=normalised)
-        network = FeatureNetwork(_load(style, "vgg16"), _load(feature, "vgg19"))
+        _load(network.style, "vgg16")
+        assert network.feature is not None
+        _load(network.feature, "vgg19")
     else:
-        network = FeatureNetwork(_load(Trunk(17, blur=True, normalised=normalised), "stlpips-vgg"))
+        _load(network.style, "stlpips-vgg")
     return network.to(device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
