@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--preset", action="append", help="a preset, or preset+variant; repeatable")
     parser.add_argument("--phase", action="append", choices=("i", "ii", "iii"), help="steps of training  [default: all]")
-    parser.add_argument("--precision", action="append", choices=tuple(devices.PRECISIONS), help="[default: 32, and bf16 where native]")
+    parser.add_argument("--precision", action="append", choices=tuple(devices.PRECISIONS), help="[32; bf16 where native]")
     parser.add_argument("--compile", action="store_true", help="measure compiled too: minutes of compiling for each row")
     parser.add_argument("--batch-size", type=int, help="images in a batch  [default: the preset's]")
     parser.add_argument("--seconds", type=float, default=5.0, help="time for each row and round")

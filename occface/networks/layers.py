@@ -49,15 +49,25 @@ class ResidualBlock(nn.Module):
 
     The branch starts at a tenth of its natural size, so that a fresh stack of blocks is nearly the identity and trains at
     high learning rates, with and without normalisation.
+
+    Parameters
+    ----------
+    channels : int
+        Channels that come in and go out.
+    norm : {"batch", "group", "none"}
+        Normalisation behind both convolutions.
+    inner : int, optional
+        Channels between them, otherwise as many as `channels`.
     """
 
-    def __init__(self, channels: int, norm: str) -> None:
+    def __init__(self, channels: int, norm: str, inner: int | None = None) -> None:
         super().__init__()
+        inner = channels if inner is None else inner
         self.branch = nn.Sequential(
-            conv3x3(channels, channels),
-            norm_layer(norm, channels),
+            conv3x3(channels, inner),
+            norm_layer(norm, inner),
             nn.ReLU(inplace=True),
-            conv3x3(channels, channels),
+            conv3x3(inner, channels),
             norm_layer(norm, channels),
         )
 

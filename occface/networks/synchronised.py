@@ -35,9 +35,12 @@ class _Gathered(torch.autograd.Function):
 class SynchronisedBatchNorm2d(nn.BatchNorm2d):
     """`torch.nn.BatchNorm2d` whose mean and variance in training are those of all processes' images, on any device.
 
-    `torch.nn.SyncBatchNorm` does the same on CUDA alone. All processes must hold equally many images and run the same
-    layers in the same order. Names and shapes of parameters and buffers are those of `torch.nn.BatchNorm2d`; in evaluation
-    mode, and where no processes were joined, it is that class and communicates nothing.
+    `torch.nn.SyncBatchNorm` does the same on CUDA alone, and there waits for the device in every layer, to leave out
+    processes without images. Here all processes must hold equally many images and run the same layers in the same order, and
+    nothing is asked of the device. Statistics are taken in float32 at least, also of features in half precision.
+
+    Names and shapes of parameters and buffers are those of `torch.nn.BatchNorm2d`; in evaluation mode, and where no
+    processes were joined, it is that class and communicates nothing.
     """
 
     @torch.compiler.disable  # a compiler would see a call into another process: leave this layer as it is
@@ -45,7 +48,7 @@ class SynchronisedBatchNorm2d(nn.BatchNorm2d):
         """Return the normalised features (B,C,H,W), in the dtype of `input`."""
         if not self.training or not distributed.is_initialized():
             return super().forward(input)
-        features = input.float()
+        features = input.to(torch.promote_types(input.dtype, torch.float32))
         own_mean = features.mean((0, 2, 3))
         own_variance = (features - own_mean[:, None, None]).square().mean((0, 2, 3))
         # Means and variances, not sums and sums of squares: their difference would cancel where the mean is large.
@@ -71,26 +74,24 @@ class SynchronisedBatchNorm2d(nn.BatchNorm2d):
         self.running_var.lerp_(variance * (count / max(count - 1, 1)), momentum)
 
 
-def synchronise(module: nn.Module, device: torch.device) -> None:
+def synchronise(module: nn.Module, device: torch.device | None = None) -> None:
     """Make every `torch.nn.BatchNorm2d` inside a module one over all processes, in place.
 
     Parameters
     ----------
     module : Module
         Any module; what it holds keeps its names, so states saved before and after are the same.
-    device : torch.device
-        Where it runs: torch's own layer on CUDA, `SynchronisedBatchNorm2d` elsewhere.
+    device : torch.device, optional
+        Where it runs. It makes no difference: the layer is the same on every device.
     """
     for name, child in module.named_children():
         if type(child) is nn.BatchNorm2d:
-            setattr(module, name, _converted(child, device))
+            setattr(module, name, _converted(child))
         else:
-            synchronise(child, device)
+            synchronise(child)
 
 
-def _converted(norm: nn.BatchNorm2d, device: torch.device) -> nn.Module:
-    if device.type == "cuda":
-        return nn.SyncBatchNorm.convert_sync_batchnorm(norm)
+def _converted(norm: nn.BatchNorm2d) -> SynchronisedBatchNorm2d:
     ours = SynchronisedBatchNorm2d(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
     ours.train(norm.training)
     # The same tensors, not copies: others (an optimizer, a tied layer) may hold them already.

@@ -28,6 +28,8 @@ HeatmapFinder = Callable[[Tensor, int], Tensor]
 
 _QUIET = -4.0
 """Initial bias of the heatmap head: sigmoid(-4) = 0.018, near the mean of a heatmap, instead of one half everywhere."""
+_SIZE_KEPT = 1e-3
+"""By what share of its parameters a UI-block without CM-AM may differ from one with it."""
 _FAINTEST = 0.01
 """What heatmaps are clamped to, from 0 and 1, before their logits are taken: -4.6 to 4.6."""
 
@@ -64,8 +66,8 @@ class UIBlock(nn.Module):
         Heatmaps that come in and are refined.
     priors : {"cm-am", "given", "none"}
         What leads the TUM: the heatmaps that the CM-AM refined; those that came in (the paper's P+GT, where they are the
-        truth), with the CM-AM as it is; or nothing (P-FP), with residual blocks instead of the CM-AM: three have its size,
-        and a fourth that of the landmark stem, the heatmap head and the TUM's heatmap channels.
+        truth), with the CM-AM as it is; or nothing (P-FP), with residual blocks that have, to 0.1 % of the UI-block, as many
+        parameters as the CM-AM, the landmark stem, the heatmap head and the TUM's heatmap channels: four of 128 channels.
     auxiliary : bool
         Whether a picture is also drawn from the features that enter the TUM, for the released code's auxiliary losses.
     """
@@ -93,7 +95,7 @@ class UIBlock(nn.Module):
             self.attention = CrossModalAttention(channels, attention)
             self.heatmap_head = conv3x3(channels, landmarks)
         else:
-            self.unled = nn.Sequential(*(ResidualBlock(channels, norm) for _ in range(4)))
+            self.unled = nn.Sequential()  # filled below: it makes up for what the other parts lack
         self.up = nn.Sequential(
             nn.ConvTranspose2d((landmarks if self.led else 0) + channels, channels, 4, stride=2, padding=1),
             norm_layer(norm, channels),
@@ -102,6 +104,10 @@ class UIBlock(nn.Module):
         self.residual = nn.Sequential(*(ResidualBlock(channels, norm) for _ in range(blocks)))
         self.image_head = conv3x3(channels, 3)
         self.auxiliary_head = conv3x3(channels, 3) if auxiliary else None
+        if not self.led:
+            lacking = _led_size(channels, attention, norm, landmarks)
+            widths = _inner_widths(lacking, channels, norm, tolerance=_SIZE_KEPT * (_size(self) + lacking))
+            self.unled.extend(ResidualBlock(channels, norm, inner) for inner in widths)
         initialise(self)
         self._settle(channels)
 
@@ -154,6 +160,40 @@ class UIBlock(nn.Module):
             enlarged = F.interpolate(image, scale_factor=2, mode="bilinear", align_corners=False)
             drawn = drawn + torch.atanh(enlarged.clamp(-0.99, 0.99))
         return torch.tanh(drawn), refined, auxiliary
+
+
+def _size(*parts: nn.Module) -> int:
+    return sum(parameter.numel() for part in parts for parameter in part.parameters())
+
+
+def _led_size(channels: int, attention: str, norm: str, landmarks: int) -> int:
+    """Return how many parameters a UI-block has because it is led by heatmaps."""
+    with torch.device("meta"):
+        return _size(
+            stem(landmarks, channels, norm),
+            CrossModalAttention(channels, attention),
+            conv3x3(channels, landmarks),
+            nn.ConvTranspose2d(landmarks, channels, 4, bias=False),  # the heatmaps' share of the TUM's
+        )
+
+
+def _inner_widths(wanted: int, channels: int, norm: str, tolerance: float) -> list[int]:
+    """Return the inner widths of residual blocks that have `wanted` parameters together.
+
+    They are as many full blocks as fit and narrower ones for the rest: as few as come within the tolerance (none or one at
+    128 channels; with few channels a step of the width is too coarse, and the more blocks share the rest, the nearer it
+    comes), or else those that come nearest.
+    """
+    with torch.device("meta"):
+        full, two, one = (_size(ResidualBlock(channels, norm, inner)) for inner in (channels, 2, 1))
+    step, fixed = two - one, 2 * one - two  # of each channel inside, and of none: sizes are linear in the inner width
+    whole, rest = divmod(wanted, full)
+    choices = []
+    for count in range(round(rest / one) + 1):
+        inside = max(count, round((rest - count * fixed) / step)) if count else 0
+        choices.append((abs(rest - count * fixed - inside * step), count, inside))
+    _, count, inside = next((choice for choice in choices if choice[0] <= tolerance), min(choices))
+    return [channels] * whole + [(inside + number) // count for number in reversed(range(count))]
 
 
 class ProgressiveNet(nn.Module):
