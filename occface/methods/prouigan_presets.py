@@ -142,6 +142,7 @@ PRESETS: dict[str, Config] = {
         "channels": [48, 24, 16],
         "blocks": [4, 2, 1],
         "feature_every": 4,
+        "lr_discriminator": 1e-3,
         "batch_size": 8,
         "steps_1": 5000,
         "steps_2": 1500,

@@ -3,6 +3,10 @@
 The paper's feature loss looks at relu3_2 of VGG-19, its style loss at pool1, pool2 and pool3 of VGG-16, both trained on
 ImageNet. Up to there the two have the same layers. Where they cannot be had, the VGG-16 trunk of ST-LPIPS stands in if it is
 asked for by name; it was made shift-tolerant: its pools blur before they drop every other pixel.
+
+The stand-in's features are small: of aligned faces, their root mean square is 0.06 to 0.1 at the layers looked at, and squared
+they would count for nothing beside the intensity loss. They are multiplied by a constant that brings it near 1, the order of
+magnitude of ImageNet's VGG.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ _PLAN = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0)
 """Channels of the convolutions of VGG-16 up to pool3; 0 is a pool. VGG-19 is the same up to relu3_2."""
 _POOLS = (4, 9, 16)
 _RELU3_2 = 13
+_STAND_INS_GAIN = 12.0
 
 
 class Features(NamedTuple):
@@ -88,12 +93,15 @@ class FeatureNetwork(nn.Module):
         VGG-16, 17 layers.
     feature : Trunk, optional
         VGG-19, 14 layers.
+    gain : float
+        What all features are multiplied by.
     """
 
-    def __init__(self, style: Trunk, feature: Trunk | None = None) -> None:
+    def __init__(self, style: Trunk, feature: Trunk | None = None, gain: float = 1.0) -> None:
         super().__init__()
         self.style = style
         self.feature = feature
+        self.gain = gain
         self.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> FeatureNetwork:
@@ -104,7 +112,10 @@ class FeatureNetwork(nn.Module):
         """Return what the losses compare, of RGB images (B,3,H,W) in [-1,1]."""
         taps = self.style(images)
         feature = taps[_RELU3_2] if self.feature is None else self.feature(images)[_RELU3_2]
-        return Features(feature, (taps[_POOLS[0]], taps[_POOLS[1]], taps[_POOLS[2]]))
+        tapped = [feature, *(taps[pool] for pool in _POOLS)]
+        if self.gain != 1:
+            tapped = [features * self.gain for features in tapped]
+        return Features(tapped[0], (tapped[1], tapped[2], tapped[3]))
 
 
 def feature_network(name: str, normalised: bool = True) -> FeatureNetwork | None:
@@ -121,7 +132,7 @@ def feature_network(name: str, normalised: bool = True) -> FeatureNetwork | None
         return None
     if name == "vgg19":
         return FeatureNetwork(Trunk(17, normalised=normalised), Trunk(14, normalised=normalised))
-    return FeatureNetwork(Trunk(17, blur=True, normalised=normalised))
+    return FeatureNetwork(Trunk(17, blur=True, normalised=normalised), gain=_STAND_INS_GAIN)
 
 
 _CONVOLUTION = re.compile(r"(?:features|net\.slice\d)\.(\d+)\.(weight|bias)")
