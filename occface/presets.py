@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from occface.errors import AssetError
+from occface.errors import AssetError, UsageError
 from occface.methods import METHODS
 from occface.methods.base import Config, Method, TrainableMethod
 
@@ -101,30 +101,52 @@ class PresetFacts:
 
 @dataclass(frozen=True)
 class MethodFacts:
-    """The presets and variants of a method; variants are laid over the first preset.
+    """The presets of a method, and its variants.
 
     Attributes
     ----------
     rows : tuple of dict
-        ``preset``, the ``parameters`` of its generator, ``saved_kb`` (KB of 1024 bytes) and all ``steps`` of its training.
+        For each preset: ``preset``, the ``parameters`` of its generator, ``saved_kb`` (KB of 1024 bytes; None where there is
+        nothing to save) and all ``steps`` of its training.
+    variants : tuple of dict
+        For each variant the same over the first preset, and ``changes``: by which share of its own parameters the generator
+        of each preset grows under it (negative: shrinks), of those presets that can have it. It is counted for all presets
+        if the variant alters the generator of the first one, otherwise for the first alone.
     """
 
     method: str
     role: str
     rows: tuple[dict[str, Any], ...]
+    variants: tuple[dict[str, Any], ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
         return asdict(self)
 
     def text(self) -> str:
-        """Return a table for people."""
-        width = max(len("preset"), *(len(row["preset"]) for row in self.rows))
-        lines = [f"{'preset':<{width}} {'parameters':>12} {'saved KB':>10} {'steps':>9}"]
-        for row in self.rows:
-            saved = "-" if row["saved_kb"] is None else f"{row['saved_kb']:,.0f}"
-            lines.append(f"{row['preset']:<{width}} {row['parameters']:>12,} {saved:>10} {row['steps']:>9,}")
-        return "\n".join([*lines, f"`occface info {self.method}:PRESET` says more of one; join variants to any preset by +"])
+        """Return tables for people."""
+        lines = _table("preset", self.rows)
+        if self.variants:
+            lines += ["", *_table("variant", self.variants, [_range(row["changes"]) for row in self.variants])]
+        joined = "; join variants to a preset by +" if self.variants else ""
+        return "\n".join([*lines, f"`occface info {self.method}:PRESET` says more of one{joined}"])
+
+
+def _table(title: str, rows: Sequence[dict[str, Any]], changes: Sequence[str] = ()) -> list[str]:
+    width = max(len(title), *(len(row["preset"]) for row in rows))
+    lines = [f"{title:<{width}} {'parameters':>12} {'saved KB':>10} {'steps':>9}{'  change of the size' * bool(changes)}"]
+    for row, change in zip(rows, changes or [""] * len(rows), strict=True):
+        saved = "-" if row["saved_kb"] is None else f"{row['saved_kb']:,.0f}"
+        lines.append(f"{row['preset']:<{width}} {row['parameters']:>12,} {saved:>10} {row['steps']:>9,}  {change}".rstrip())
+    return lines
+
+
+def _range(changes: Mapping[str, float]) -> str:
+    """Return from where to where the sizes of several presets change."""
+    if not any(changes.values()):
+        return "none"
+    least, most = min(changes.values()), max(changes.values())
+    return f"{least:+.2%} to {most:+.2%} ({', '.join(changes)})"
 
 
 def describe_method(name: str) -> MethodFacts:
@@ -141,18 +163,40 @@ def describe_method(name: str) -> MethodFacts:
     ['paper', 'gpu', 'cpu', 'demo', 'test']
     """
     kind = METHODS.get(name)
-    names = list(kind.presets())
-    rows = []
-    for preset in [*names, *(f"{names[0]}+{variant}" for variant in kind.VARIANTS)]:
-        method = _built(kind, preset)
-        generator = _generator(method)
-        rows.append({
-            "preset": preset,
-            "parameters": _parameters(generator) if generator is not None else 0,
-            "saved_kb": _kilobytes(generator),
-            "steps": sum(_phases(method).values()),
-        })  # fmt: skip
-    return MethodFacts(name, kind.role, tuple(rows))
+    rows = {preset: _row(kind, preset) for preset in kind.presets()}
+    sizes = {preset: row["parameters"] for preset, row in rows.items()}
+    first = next(iter(rows))
+    variants = []
+    for variant in kind.VARIANTS:
+        row = _row(kind, f"{first}+{variant}")
+        changes = {first: row["parameters"] / sizes[first] - 1}
+        if changes[first]:
+            changes |= _changes(kind, variant, {preset: size for preset, size in sizes.items() if preset != first})
+        variants.append(row | {"changes": changes})
+    return MethodFacts(name, kind.role, tuple(rows.values()), tuple(variants))
+
+
+def _row(kind: type[Method], preset: str) -> dict[str, Any]:
+    method = _built(kind, preset)
+    generator = _generator(method)
+    return {
+        "preset": preset,
+        "parameters": 0 if generator is None else _parameters(generator),
+        "saved_kb": _kilobytes(generator),
+        "steps": sum(_phases(method).values()),
+    }
+
+
+def _changes(kind: type[Method], variant: str, sizes: Mapping[str, int]) -> dict[str, float]:
+    """Return by which share a variant changes the size of each preset that can have it."""
+    changes = {}
+    for preset, size in sizes.items():
+        try:
+            generator = _generator(_built(kind, f"{preset}+{variant}"))
+        except UsageError:  # the two contradict each other
+            continue
+        changes[preset] = 0.0 if generator is None else _parameters(generator) / size - 1
+    return changes
 
 
 def describe_preset(name: str, preset: str) -> PresetFacts:

@@ -97,20 +97,72 @@ def test_without_an_asset_that_the_method_runs_there_is_no_count_and_it_says_why
     assert facts.macs_counted in facts.text()
 
 
-def test_every_preset_and_variant_is_listed_with_its_size():
+@pytest.fixture(scope="module")
+def listed():
+    """The presets and variants of Pro-UIGAN."""
+    return describe_method("pro-uigan")
+
+
+def test_every_preset_and_variant_is_listed_with_its_size(listed):
     kind = METHODS.get("pro-uigan")
-    facts = describe_method("pro-uigan")
-    rows = {row["preset"]: row for row in facts.rows}
-    assert list(rows) == [*kind.PRESETS, *(f"paper+{variant}" for variant in kind.VARIANTS)]
+    rows, variants = ({row["preset"]: row for row in table} for table in (listed.rows, listed.variants))
+    assert list(rows) == list(kind.PRESETS)
+    assert list(variants) == [f"paper+{variant}" for variant in kind.VARIANTS]
     assert rows["paper"]["parameters"] == 10_564_440
-    assert rows["paper+p-fp"]["parameters"] == 10_566_921
     assert rows["released"]["parameters"] == 1_197_343
     assert rows["test"]["steps"] == 8
-    assert all(row["saved_kb"] * 1024 > 4 * row["parameters"] for row in rows.values())
-    lines = facts.text().splitlines()
-    assert lines[1].split() == ["paper", "10,564,440", "41,360", "177,700"]
-    assert len(lines) == len(rows) + 2
-    assert [row["saved_kb"] for row in describe_method("bicubic").rows] == [None] * 5
+    assert variants["paper+p-fp"]["parameters"] == 10_566_921
+    assert variants["paper+l-star"]["changes"] == {"paper": 0.0}
+    # heads of auxiliary pictures: of the released code, which has them already, and of a preset with a feature network
+    extra = variants["paper+released-losses"]["changes"]
+    assert extra["released"] == 0
+    assert extra["cpu"] == pytest.approx((27 * (48 + 24 + 16) + 9) / rows["cpu"]["parameters"])
+    assert all(row["saved_kb"] * 1024 > 4 * row["parameters"] for row in (*rows.values(), *variants.values()))
+
+
+def test_the_listing_reads_well(listed):
+    presets, variants = (table.splitlines() for table in listed.text().split("\n\n"))
+    assert presets[1].split() == ["paper", "10,564,440", "41,360", "177,700"]
+    assert len(presets) == len(listed.rows) + 1
+    assert len(variants) == len(listed.variants) + 2
+    assert variants[1].split()[:2] == ["paper+p-fp", "10,566,921"]
+    assert variants[1].endswith("-0.06% to +0.02% (paper, gpu, cpu, demo, test)")
+    assert variants[2].endswith("177,700  none")
+    assert variants[-1].startswith("`occface info pro-uigan:PRESET`")
+
+
+def test_a_method_without_variants_has_one_table():
+    facts = describe_method("bicubic")
+    assert [row["saved_kb"] for row in facts.rows] == [None] * 5
+    assert facts.variants == ()
+    assert len(facts.text().splitlines()) == 7
+
+
+@pytest.mark.parametrize("preset", ["paper", "gpu", "cpu", "demo", "test"])
+@pytest.mark.parametrize("variant", ["p-fp", "no-cm-am-1"])
+def test_without_attention_every_preset_keeps_its_size(listed, preset, variant):
+    with torch.device("meta"):
+        whole, without = (METHODS.get("pro-uigan").build(name) for name in (preset, f"{preset}+{variant}"))
+        batch = {"lr": torch.zeros(2, 3, 16, 16), "landmarks_lr": torch.zeros(2, 68, 2)}
+        pictures = without.results(batch)
+    before, after = (sum(part.numel() for part in method.generator.parameters()) for method in (whole, without))
+    assert abs(after / before - 1) < 1e-3
+    changes = next(row["changes"] for row in listed.variants if row["preset"] == f"paper+{variant}")
+    assert changes[preset] == after / before - 1
+    assert [tuple(picture.shape) for picture in pictures.values()] == [(2, 3, size, size) for size in (32, 64, 128)]
+    if preset == "paper":
+        assert after == {"p-fp": 10_566_921, "no-cm-am-1": 10_565_267}[variant]
+
+
+@pytest.mark.parametrize("preset", ["released", "test+fan"])
+def test_a_preset_whose_assets_are_absent_is_described(preset, monkeypatch, tmp_path):
+    monkeypatch.setenv("OCCFACE_CACHE", str(tmp_path))
+    monkeypatch.delenv("OCCFACE_ASSETS", raising=False)
+    facts = describe_preset("pro-uigan", preset)
+    assert "fan" in facts.assets
+    assert facts.macs is None
+    assert facts.macs_counted.startswith("not counted: asset 'fan' is needed but not here")
+    assert facts.parameters["generator"] > 0
 
 
 @pytest.mark.parametrize("name", ["bicubic", "gfc", "pro-uigan"])

@@ -74,15 +74,13 @@ class SynchronisedBatchNorm2d(nn.BatchNorm2d):
         self.running_var.lerp_(variance * (count / max(count - 1, 1)), momentum)
 
 
-def synchronise(module: nn.Module, device: torch.device | None = None) -> None:
+def synchronise(module: nn.Module) -> None:
     """Make every `torch.nn.BatchNorm2d` inside a module one over all processes, in place.
 
     Parameters
     ----------
     module : Module
         Any module; what it holds keeps its names, so states saved before and after are the same.
-    device : torch.device, optional
-        Where it runs. It makes no difference: the layer is the same on every device.
     """
     for name, child in module.named_children():
         if type(child) is nn.BatchNorm2d:

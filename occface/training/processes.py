@@ -77,7 +77,7 @@ class Processes:
     def join(self, module: torch.nn.Module) -> None:
         """Make a module, the same in all processes, normalise over the batch of all of them."""
         if self.world > 1:
-            synchronise(module, self.fabric.device)
+            synchronise(module)
 
     def average_gradients(self, parameters: Iterable[Tensor]) -> None:
         """Replace each gradient by its mean over the processes, in one reduction.

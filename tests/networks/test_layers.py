@@ -21,6 +21,15 @@ def test_fresh_residual_stack_is_nearly_the_identity(norm):
     assert 0.05 < float(change) < 0.5
 
 
+@pytest.mark.parametrize("norm", ["batch", "group", "none"])
+def test_a_residual_block_may_be_narrower_inside(norm):
+    full, narrow = ResidualBlock(16, norm), ResidualBlock(16, norm, 5)
+    assert list(full.state_dict()) == list(narrow.state_dict())
+    assert [tuple(full.branch[number].weight.shape) for number in (0, 3)] == [(16, 16, 3, 3)] * 2
+    assert [tuple(narrow.branch[number].weight.shape) for number in (0, 3)] == [(5, 16, 3, 3), (16, 5, 3, 3)]
+    assert narrow(torch.rand(2, 16, 8, 8)).shape == (2, 16, 8, 8)
+
+
 @pytest.mark.parametrize("layer", [nn.Conv2d(32, 48, 3, padding=1), nn.ConvTranspose2d(32, 48, 4, stride=2, padding=1)])
 def test_convolutions_keep_the_scale_of_rectified_noise(layer):
     torch.manual_seed(0)

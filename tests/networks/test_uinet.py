@@ -69,6 +69,38 @@ def test_parameters_of_the_papers_size_changed(changes, wanted):
     assert size(net) == wanted
 
 
+def test_four_full_residual_blocks_stand_in_for_attention_at_the_papers_width():
+    with torch.device("meta"):
+        block = UIBlock(128, 8, "cosine_softmax", "batch", False, priors="none")
+    assert [part.branch[0].out_channels for part in block.unled] == [128] * 4
+    assert size(block.unled) == 4 * 295_680
+
+
+@pytest.mark.parametrize(
+    ("channels", "blocks", "attention", "norm", "landmarks"),
+    [
+        (64, 0, "channel", "batch", 68),
+        (48, 4, "cosine_linear", "none", 68),
+        (32, 2, "pointwise", "group", 42),
+        (16, 1, "cosine_linear", "batch", 68),  # one narrower block would be 0.2 % off
+        (10, 1, "dot_softmax", "group", 68),
+        (4, 1, "cosine_softmax", "none", 68),
+    ],
+)
+def test_a_block_keeps_its_size_without_attention(channels, blocks, attention, norm, landmarks):
+    led, unled = (
+        UIBlock(channels, blocks, attention, norm, False, landmarks, priors, auxiliary=True) for priors in ("cm-am", "none")
+    )
+    assert abs(size(unled) / size(led) - 1) < 1e-3
+    widths = [part.branch[0].out_channels for part in unled.unled]
+    full = widths.count(channels)
+    assert widths == sorted(widths, reverse=True)
+    assert full >= 4  # the fewer the channels, the more landmarks weigh
+    assert all(width >= 1 for width in widths)
+    # as many full ones as fit: what the narrower ones have together is less than one more
+    assert size(unled.unled[full:]) < size(unled.unled[0]) * 1.01
+
+
 def test_saved_size_of_the_papers_preset():
     net = UInet((128,) * 3, (8, 7, 6), **PAPER)
     file = io.BytesIO()
