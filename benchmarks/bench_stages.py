@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from occface import images
+from occface import assets, images
 from occface.dataset.reader import DatasetFile, FacePairs, collate
 from occface.images import to_uint8
 from occface.lettering import font
@@ -85,6 +85,7 @@ def main() -> None:
     parser.add_argument("--faces", type=int, default=8, help="faces on the sheet")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
+    assets.obtain(["stlpips-alex"])
     pairs = FacePairs(DatasetFile(options.data), options.split)
     batch = collate([pairs[number] for number in range(len(pairs))])
     kinds = [pairs.masks[number % len(pairs.masks)] for number in range(len(pairs))]

@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 from skimage import data
 
+from occface import assets
 from occface.metrics import METRICS
 from occface.metrics.perceptual import stlpips
+
+
+@pytest.fixture(scope="module", autouse=True)
+def weights():
+    """Fetch the network's weights."""
+    assets.pull("stlpips-alex")
+
 
 FACE = np.ascontiguousarray(data.astronaut()[:128, 160:288])
 
