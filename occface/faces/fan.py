@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from occface.networks.fan import FAN
 
-__all__ = ["FanLandmarks"]
+__all__ = ["FanLandmarks", "frame", "peaks", "published_network"]
 
 #: Sides of the picture that the network sees and of its heatmaps, and its stacked hourglasses.
 _INPUT, _MAP, _STACKS = 256, 64, 4
@@ -34,9 +34,14 @@ _INPUT, _MAP, _STACKS = 256, 64, 4
 _FRAME, _RAISED = 2 * 200 / 195, 0.12
 
 
-@functools.lru_cache(maxsize=1)
-def _network() -> FAN:
-    """Return the network, loaded once per process."""
+def published_network() -> FAN:
+    """Return 2DFAN-4 with its published weights, frozen.
+
+    Raises
+    ------
+    AssetError
+        If the weights are not at hand.
+    """
     import torch
 
     from occface.networks.fan import FAN
@@ -45,6 +50,12 @@ def _network() -> FAN:
     network = FAN(_STACKS)
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return network.requires_grad_(False).eval()
+
+
+@functools.lru_cache(maxsize=1)
+def _network() -> FAN:
+    """Return the network, loaded once per process."""
+    return published_network()
 
 
 @dataclass(frozen=True)

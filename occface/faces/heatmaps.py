@@ -7,10 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from occface import assets
 from occface.errors import UsageError
 from occface.faces.align import CROP_BOX, CROP_SIZE
-from occface.faces.fan import frame
+from occface.faces.fan import frame, published_network
 from occface.networks.fan import FAN
 from occface.registry import did_you_mean
 
@@ -93,7 +92,7 @@ class FanHeatmaps(nn.Module):
         if reading not in FAN_READINGS:
             raise UsageError(f"unknown reading of FAN '{reading}': {did_you_mean(reading, FAN_READINGS)}")
         self.reading = reading
-        self.network = (network or _published()).requires_grad_(False).eval()
+        self.network = (network or published_network()).requires_grad_(False).eval()
         transform = frame(CROP_BOX)
         zoom = _FAN_INPUT / (CROP_SIZE * transform[0, 0])  # of FAN's picture, in crops
         # Both ways between the normalised coordinates of the crop and of FAN's picture, as affine_grid wants them.
@@ -128,13 +127,6 @@ class FanHeatmaps(nn.Module):
             return F.interpolate(maps.float(), size=(size, size), mode="bilinear", align_corners=False).clamp(0, 1)
         seen = _sampled((images.float() + 1) / 2, self.framed_grid, _FAN_INPUT, "reflection")
         return _sampled(self.network(seen).float(), self.crop_grid, size, "zeros").clamp(0, 1)
-
-
-def _published() -> FAN:
-    network = FAN()
-    (path,) = assets.require("fan").values()
-    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    return network
 
 
 def _sampled(images: Tensor, transform: Tensor, size: int, beyond: str) -> Tensor:
