@@ -5,8 +5,8 @@ ImageNet. Up to there the two have the same layers. Where they cannot be had, th
 asked for by name; it was made shift-tolerant: its pools blur before they drop every other pixel.
 
 The stand-in's features are small: of aligned faces, their root mean square is 0.06 to 0.1 at the layers looked at, and squared
-they would count for nothing beside the intensity loss. They are multiplied by a constant that brings it near 1, the order of
-magnitude of ImageNet's VGG.
+they would count for nothing beside the intensity loss. They are multiplied by a constant that brings it near 1. That this is
+the order of magnitude of ImageNet's VGG is assumed, not measured.
 """
 
 from __future__ import annotations

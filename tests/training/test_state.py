@@ -141,7 +141,7 @@ REQUEST = {"method": "toy", "preset": "cpu", "config": {"batch_size": 4, "widths
 
 
 def test_the_same_request_passes():
-    check_request("c.pt", {**REQUEST, "config": dict(REQUEST["config"])}, REQUEST)
+    assert check_request("c.pt", {**REQUEST, "config": dict(REQUEST["config"])}, REQUEST) is None
 
 
 @pytest.mark.parametrize(
