@@ -20,7 +20,14 @@ __all__ = ["MethodFacts", "PresetFacts", "describe_method", "describe_preset", "
 
 COUNTED = "convolutions and matrix products of one face; not normalisation, activations, resizing"
 
-_IMAGE = {"sr": "lr", "inpaint": "image", "joint": "lr"}
+_IMAGES: dict[str, tuple[str, ...]] = {
+    "sr": ("lr",),
+    "inpaint": ("image",),
+    "joint": ("lr",),
+    "landmarks": ("image",),
+    "parser": ("image",),
+    "generator": (),
+}
 _GIVEN = {"mask": "mask", "landmarks": "landmarks_lr", "true landmarks": "landmarks"}
 """What a method is given in a batch for what it says that it needs."""
 
@@ -31,6 +38,13 @@ _INPUTS: dict[str, tuple[tuple[int, ...], str]] = {
     "landmarks_lr": ((68, 2), "float32 x and y in pixels of the 128x128 crop, estimated from the LR face"),
     "landmarks": ((68, 2), "float32 x and y in pixels of the 128x128 crop, of the HR face"),
 }
+
+
+_OUTPUTS = {
+    "landmarks": "(B,68,2) float32 x and y in pixels of the 128x128 crop",
+    "parser": "(B,128,128) uint8 classes",
+}
+"""What comes out where it is no face."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +236,7 @@ def describe_preset(name: str, preset: str) -> PresetFacts:
     """
     kind = METHODS.get(name)
     method = _built(kind, preset)
-    inputs = [_IMAGE[method.role], *(_GIVEN[need] for need in sorted(method.needs))]
+    inputs = [*_IMAGES[method.role], *(_GIVEN[need] for need in sorted(method.needs))]
     macs, counted = _count(kind, preset, inputs)
     parts = dict(method.named_children()) if isinstance(method, nn.Module) else {}
     return PresetFacts(
@@ -235,7 +249,7 @@ def describe_preset(name: str, preset: str) -> PresetFacts:
         macs=macs,
         macs_counted=counted,
         inputs={key: f"(B,{','.join(map(str, _INPUTS[key][0]))}) {_INPUTS[key][1]}" for key in inputs},
-        output="(B,3,128,128) float32 RGB in [-1,1]",
+        output=_OUTPUTS.get(method.role, "(B,3,128,128) float32 RGB in [-1,1]"),
         phases=_phases(method),
         assets=method.assets() if isinstance(method, TrainableMethod) else (),
         config=method.config,
@@ -283,7 +297,11 @@ def _counted_on(device: str, kind: type[Method], preset: str, inputs: list[str])
         warnings.filterwarnings("ignore", message=".*is a no-op")  # weights of assets that meet the meta device
         method = kind.build(preset)
         with FlopCounterMode(display=False) as counter:
-            method.hallucinate({key: torch.zeros(1, *_INPUTS[key][0]) for key in inputs})
+            batch = {key: torch.zeros(1, *_INPUTS[key][0]) for key in inputs}
+            if isinstance(method, TrainableMethod) and method.role in _OUTPUTS:
+                method.results(batch)
+            else:
+                method.hallucinate(batch)
     macs = {"total": 0, "convolutions": 0, "matrix_products": 0}
     for operation, flops in counter.get_flop_counts().get("Global", {}).items():
         macs["convolutions" if "conv" in str(operation) else "matrix_products"] += flops // 2

@@ -129,6 +129,11 @@ class DatasetFile:
         return str(self.attributes["content_hash"])
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes of its parsing maps, 0 first; empty where it has none."""
+        return tuple(self.configuration["source"]["classes"])
+
+    @property
     def splits(self) -> tuple[str, ...]:
         """The groups of the file that hold faces."""
         return tuple(split for split in SPLITS if split in self.file)
@@ -228,14 +233,23 @@ class FacePairs:
         ``"train"``, ``"val"`` or ``"test"``.
     masks : sequence of str, optional
         Mask types; all by default.
+    parsing : bool
+        Whether pairs hold the parsing map too; the data set must have maps.
 
     Examples
     --------
     A pair holds ``hr`` uint8 (128, 128, 3), ``mask`` uint8 (128, 128), ``lr`` and ``lr_clean`` uint8 (16, 16, 3),
-    ``landmarks`` and ``landmarks_lr`` float32 (68, 2) in pixels of the 128x128 crop.
+    ``landmarks`` and ``landmarks_lr`` float32 (68, 2) in pixels of the 128x128 crop; where asked for ``parsing`` uint8
+    (128, 128), in the classes of the data set.
     """
 
-    def __init__(self, data: DatasetFile | str | os.PathLike[str], split: str, masks: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        data: DatasetFile | str | os.PathLike[str],
+        split: str,
+        masks: Sequence[str] | None = None,
+        parsing: bool = False,
+    ) -> None:
         self.data = data if isinstance(data, DatasetFile) else DatasetFile(data)
         self.split = split
         self.faces = self.data.count(split)
@@ -244,6 +258,9 @@ class FacePairs:
         for mask in self.masks:
             if mask not in known:
                 raise UsageError(f"{self.data.path} has no mask type '{mask}': {did_you_mean(mask, known)}")
+        if parsing and not self.data.classes:
+            raise UsageError(f"{self.data.path} has no parsing maps: make it from a source that has them")
+        self.parsing = parsing
 
     def __len__(self) -> int:
         return self.faces * len(self.masks)
@@ -252,7 +269,7 @@ class FacePairs:
         if not 0 <= number < len(self):
             raise IndexError(f"pair {number} of {len(self)}")
         face, kind = divmod(number, len(self.masks))
-        names = _pair_fields(self.masks[kind])
+        names = self._fields(self.masks[kind])
         record = self.data.record(self.split, face, list(names.values()))
         return {name: record[field] for name, field in names.items()}
 
@@ -276,8 +293,8 @@ class FacePairs:
             raise IndexError(f"pairs {chosen.min()} to {chosen.max()} of {len(self)}")
         faces, kinds = np.divmod(chosen, len(self.masks))
         stacked = into if into is not None else {}
-        for name in _pair_fields(self.masks[0]):
-            sources = [self.data.field(self.split, _pair_fields(mask)[name]) for mask in self.masks]
+        for name in self._fields(self.masks[0]):
+            sources = [self.data.field(self.split, self._fields(mask)[name]) for mask in self.masks]
             if name not in stacked:
                 stacked[name] = np.empty((len(chosen), *sources[0].shape[1:]), sources[0].dtype)
             if not all(isinstance(source, np.ndarray) for source in sources):
@@ -290,19 +307,23 @@ class FacePairs:
                     stacked[name][kinds == kind] = source[faces[kinds == kind]]
         return stacked
 
-
-def _pair_fields(mask: str) -> dict[str, str]:
-    """Return a pair's fields of a mask type: their names in the pair, and their paths below the split."""
-    below = f"occluded/{mask}/"
-    own = {name: below + name for name in ("mask", "lr", "landmarks_lr")}
-    return {"hr": "hr", "lr_clean": "lr_clean", "landmarks": "landmarks", **own}
+    def _fields(self, mask: str) -> dict[str, str]:
+        """Return a pair's fields of a mask type: their names in the pair, and their paths below the split."""
+        below = f"occluded/{mask}/"
+        own = {name: below + name for name in ("mask", "lr", "landmarks_lr")}
+        maps = {"parsing": "parsing"} if self.parsing else {}
+        return {"hr": "hr", "lr_clean": "lr_clean", "landmarks": "landmarks", **maps, **own}
 
 
 def collate(pairs: list[dict[str, np.ndarray]]) -> dict[str, torch.Tensor]:
-    """Return pairs of `FacePairs` as one batch of float32 tensors, images in [-1, 1], masks (B, 1, 128, 128)."""
+    """Return pairs of `FacePairs` as one batch of float32 tensors, images in [-1, 1], masks (B, 1, 128, 128).
+
+    Parsing maps, where there are any, stay uint8 (B, 128, 128).
+    """
     import torch
 
     stacked = {name: np.stack([pair[name] for pair in pairs]) for name in pairs[0]}
     images = {name: to_float(stacked[name]) for name in ("hr", "lr", "lr_clean")}
     points = {name: torch.from_numpy(stacked[name]) for name in ("landmarks", "landmarks_lr")}
-    return {**images, **points, "mask": torch.from_numpy(stacked["mask"])[:, None].float()}
+    maps = {"parsing": torch.from_numpy(stacked["parsing"])} if "parsing" in stacked else {}
+    return {**images, **points, **maps, "mask": torch.from_numpy(stacked["mask"])[:, None].float()}

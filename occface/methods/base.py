@@ -12,7 +12,7 @@ import copy
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -20,14 +20,18 @@ from torch import Tensor, nn
 from occface.errors import UsageError
 from occface.registry import did_you_mean
 
+if TYPE_CHECKING:
+    from occface.dataset.reader import DatasetFile
+
 __all__ = ["Batch", "Config", "Method", "Phase", "Role", "TrainableMethod", "evaluating", "resolve"]
 
 Batch = dict[str, Tensor]
 """``hr`` (B,3,128,128), ``mask`` (B,1,128,128) in {0,1}, ``lr`` and ``lr_clean`` (B,3,16,16), ``landmarks`` and
-``landmarks_lr`` (B,68,2) in pixels of the 128x128 crop; all float32, images RGB in [-1,1]."""
+``landmarks_lr`` (B,68,2) in pixels of the 128x128 crop; all float32, images RGB in [-1,1]. In training, where the method uses
+parsing maps and the data set has them, ``parsing`` (B,128,128) uint8 in the data set's classes, 255 where unknown."""
 
 Config = dict[str, Any]
-Role = Literal["sr", "inpaint", "joint"]
+Role = Literal["sr", "inpaint", "joint", "landmarks", "parser", "generator"]
 
 
 @dataclass(frozen=True)
@@ -146,8 +150,9 @@ class Method:
     ----------
     name : str
         The name under which it is registered.
-    role : {"sr", "inpaint", "joint"}
+    role : {"sr", "inpaint", "joint", "landmarks", "parser", "generator"}
         What it maps to what: an LR face to HR, an HR face with a hole to one without, or an occluded LR face to a whole HR one.
+        The others make no pipelines: they find landmarks or face parts, or make faces up, for methods that build on that.
     needs : frozenset of str
         What else than the image it must be given: ``"mask"``, ``"landmarks"``, ``"true landmarks"`` (of the HR face).
     PRESETS : dict
@@ -181,6 +186,10 @@ class Method:
         """
         return cls(resolve(cls.PRESETS, preset, overrides or {}, cls.name, cls.VARIANTS))
 
+    def fingerprint(self) -> Config:
+        """Return what its results depend on beside its name, settings and own weights, as plain values: hashes of other weights."""
+        return {}
+
     def hallucinate(self, batch: Batch, generator: nn.Module | None = None) -> Tensor:
         """Return whole HR faces.
 
@@ -210,9 +219,12 @@ class TrainableMethod(Method, nn.Module):
     ----------
     generator : Module
         What is saved as the method's weights, averaged over the steps, and used by pipelines.
+    uses : frozenset of str
+        What training looks at in a data set beside images and landmarks, where it is there: ``"parsing"``.
     """
 
     generator: nn.Module
+    uses: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, config: Config) -> None:
         nn.Module.__init__(self)
@@ -221,6 +233,17 @@ class TrainableMethod(Method, nn.Module):
     def assets(self) -> tuple[str, ...]:
         """Return the names of the assets that its training needs; see `occface.assets`."""
         return ()
+
+    def prepare(self, data: DatasetFile) -> None:
+        """Take from the data set what training needs of it as a whole, before its first step.
+
+        It is called before a checkpoint is restored too, and must leave the same each time.
+
+        Raises
+        ------
+        UsageError
+            If the method cannot learn from this data set.
+        """
 
     def phases(self) -> tuple[Phase, ...]:
         """Return the phases of training, in order."""
@@ -241,6 +264,10 @@ class TrainableMethod(Method, nn.Module):
     def forward(self, batch: Batch, phase: Phase, turn: str) -> dict[str, Tensor]:
         """Return the weighted loss terms of a turn by name; their sum is what the turn minimises."""
         raise NotImplementedError
+
+    def measures(self, batch: Batch, generator: nn.Module | None = None) -> dict[str, float] | None:
+        """Return by name what it is scored by on held-out faces, or None if that is the PSNR of its faces."""
+        return None
 
     def results(self, batch: Batch, generator: nn.Module | None = None) -> dict[str, Tensor]:
         """Return by name the pictures (B,3,h,w), in [-1,1], that are scored against HR at their size; the last one is whole."""

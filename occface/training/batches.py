@@ -15,7 +15,7 @@ from occface.dataset.pairs import Degradation
 from occface.dataset.reader import DatasetFile, FacePairs, collate
 from occface.dataset.schema import HR_SIZE, LR_SIZE
 from occface.errors import UsageError
-from occface.faces.mirror import mirror_landmarks
+from occface.faces.mirror import mirror_classes, mirror_landmarks
 from occface.methods.base import Batch
 from occface.occlusion.degrade import downsample, occlude
 from occface.occlusion.masks import draw_mask, needs_folder
@@ -137,7 +137,10 @@ def warp_matrix(strength: float, normal: np.ndarray) -> np.ndarray:
 
 
 def warped(pair: dict[str, np.ndarray], matrix: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the HR face, mask and landmarks of a pair, warped; what lies beyond the picture's border is its mirror image."""
+    """Return the HR face, mask, landmarks and, where there is one, parsing map of a pair, warped.
+
+    What lies beyond the picture's border is its mirror image.
+    """
 
     def picture(name: str, how: int) -> np.ndarray:
         image = np.ascontiguousarray(pair[name])
@@ -148,7 +151,7 @@ def warped(pair: dict[str, np.ndarray], matrix: np.ndarray) -> dict[str, np.ndar
 
     return {
         "hr": picture("hr", cv2.INTER_CUBIC),
-        "mask": picture("mask", cv2.INTER_NEAREST),
+        **{name: picture(name, cv2.INTER_NEAREST) for name in ("mask", "parsing") if name in pair},
         "landmarks": points("landmarks"),
         "landmarks_lr": points("landmarks_lr"),
     }
@@ -188,6 +191,8 @@ class TrainingBatches:
     share : (int, int)
         Rank and number of the processes that train together. Each gets its contiguous part of every batch; the parts of all
         are the batch of one process, bit for bit.
+    parsing : bool
+        Whether batches hold the parsing maps; see `FacePairs`.
 
     Raises
     ------
@@ -203,8 +208,10 @@ class TrainingBatches:
         seed: int,
         augmentation: Augmentation,
         share: tuple[int, int] = (0, 1),
+        parsing: bool = False,
     ) -> None:
-        self.pairs = FacePairs(data, split)
+        self.pairs = FacePairs(data, split, parsing=parsing)
+        self._mirrored_classes = mirror_classes(data.classes)
         self.batch_size = batch_size
         self.seed = seed
         self.augmentation = augmentation
@@ -228,6 +235,8 @@ class TrainingBatches:
                 pair[name] = pair[name][:, ::-1]
             for name in ("landmarks", "landmarks_lr"):
                 pair[name] = mirror_landmarks(pair[name])
+            if "parsing" in pair:
+                pair["parsing"] = self._mirrored_classes[pair["parsing"][:, ::-1]]
         if vary.warp:
             pair |= warped(pair, warp_matrix(vary.warp, rng.standard_normal(4)))
         if vary.colour:

@@ -22,7 +22,7 @@ LARGEST_SHARE = 1 / 3  # of the free memory: the rest is for the networks and wh
 log = logging.getLogger(__name__)
 
 
-def place(asked: str, data: DatasetFile, augmentation: Augmentation, device: torch.device) -> str:
+def place(asked: str, data: DatasetFile, augmentation: Augmentation, device: torch.device, parsing: bool = False) -> str:
     """Return ``device`` or ``host`` for what was asked (``auto`` chooses), and log which and why.
 
     Raises
@@ -41,7 +41,7 @@ def place(asked: str, data: DatasetFile, augmentation: Augmentation, device: tor
     if free is None:
         log.debug("batches are made on the host: the networks run there too")
         return "host"
-    needed = ResidentBatches.needed_bytes(data, SPLIT)
+    needed = ResidentBatches.needed_bytes(data, SPLIT, parsing)
     sizes = f"{needed / 2**30:.2f} of {free / 2**30:.1f} GiB free"
     if not supported:
         log.info("batches are made on the host: the device cannot draw the masks of %s", data.path)
@@ -62,6 +62,7 @@ def feeding(
     augmentation: Augmentation,
     device: torch.device,
     share: tuple[int, int],
+    parsing: bool = False,
 ) -> Iterator[Callable[[int], Batch]]:
     """Give, for the length of a block, the function that makes the batch of a step.
 
@@ -69,15 +70,15 @@ def feeding(
     ----------
     where : {"device", "host"}
         What `place` returned. Batches made on the host for an accelerator are made a step ahead.
-    data, batch_size, seed, augmentation, share
+    data, batch_size, seed, augmentation, share, parsing
         See `occface.training.batches.TrainingBatches`.
     device : torch.device
         Where the networks run.
     """
     if where == "device":
-        yield ResidentBatches(data, SPLIT, batch_size, seed, augmentation, device, share)
+        yield ResidentBatches(data, SPLIT, batch_size, seed, augmentation, device, share, parsing)
         return
-    made = TrainingBatches(data, SPLIT, batch_size, seed, augmentation, share)
+    made = TrainingBatches(data, SPLIT, batch_size, seed, augmentation, share, parsing)
     if device.type == "cpu":
         yield made
         return

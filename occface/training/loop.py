@@ -185,6 +185,8 @@ def train(
         raise UsageError(f"{data.path} holds no faces to train on (it has: {', '.join(data.splits)})")
     torch.manual_seed(seeding.integer(options.seed, "initial weights"))
     method = kind.build(preset, settings)
+    method.prepare(data)
+    parsing = "parsing" in method.uses and bool(data.classes)
     precision = devices.precision(options.precision, options.device)
     fabric = devices.fabric(options.device, precision, options.devices, options.nodes)
     augmentation = options.augmentation(method.config)
@@ -210,7 +212,7 @@ def train(
         _check_folder(folder, resume, overwrite)  # once more: another training may have ended there meanwhile
         state = load_state(folder / CHECKPOINT, STATE) if resume else None
         where = _recorded_place(state) if options.data_on == "auto" else None
-        where = where or place(options.data_on, data, augmentation, device)
+        where = where or place(options.data_on, data, augmentation, device, parsing)
         if state is not None:
             check_request(folder / CHECKPOINT, state["request"], request | {"data_on": where})
         if overwrite:
@@ -225,7 +227,7 @@ def train(
         if state is not None:
             processes.first_does_before_others(lambda: run.go_on_from(state))
         processes.first_does(lambda: files.write_yaml(folder / "config.yaml", request))
-        batches = held.enter_context(feeding(where, data, size, options.seed, augmentation, device, processes.share))
+        batches = held.enter_context(feeding(where, data, size, options.seed, augmentation, device, processes.share, parsing))
         validation = Validation(method, data, device)
         with Records(run, folder, validation, options.tensorboard) as records:
             finished = take_all_steps(run, records, batches, options)

@@ -94,6 +94,6 @@ class TrainedRun:
         """Return what was done in a line or two for people."""
         card = self.card
         whole = {name: value for name, value in card["validation"].items() if "/" not in name}
-        scores = ", ".join(f"{name} {value:.2f} dB" for name, value in whole.items())
-        done = f"{self.folder}: {card['steps']} of {card['steps_planned']} steps in {card['minutes']:.1f} minutes, {scores}"
+        scores = "".join(f", {name} {value:.4g}{' dB' * name.startswith('psnr')}" for name, value in whole.items())
+        done = f"{self.folder}: {card['steps']} of {card['steps_planned']} steps in {card['minutes']:.1f} minutes{scores}"
         return done if self.finished else f"{done}\nstopped before the end: go on by --resume"

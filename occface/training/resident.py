@@ -18,7 +18,7 @@ from occface.dataset.pairs import Degradation
 from occface.dataset.reader import DatasetFile, FacePairs
 from occface.dataset.schema import HR_SIZE, LR_SIZE
 from occface.errors import UsageError
-from occface.faces.mirror import MIRRORED
+from occface.faces.mirror import MIRRORED, mirror_classes
 from occface.methods.base import Batch
 from occface.occlusion.on_device import MaskDrawer, downsample, occlude, own_rows, supported
 from occface.training.batches import CENTRE, COLOUR_SPREADS, WARP_SPREADS, Augmentation, epoch_order, own_part
@@ -33,7 +33,7 @@ class ResidentBatches:
 
     Parameters
     ----------
-    data, split, batch_size, seed, augmentation, share
+    data, split, batch_size, seed, augmentation, share, parsing
         See `TrainingBatches`. Every epoch's order is the same as there.
     device : torch.device
         Where the faces lie and the batches come to be.
@@ -53,8 +53,9 @@ class ResidentBatches:
         augmentation: Augmentation,
         device: torch.device | str,
         share: tuple[int, int] = (0, 1),
+        parsing: bool = False,
     ) -> None:
-        pairs = FacePairs(data, split)
+        pairs = FacePairs(data, split, parsing=parsing)
         if not self.supports(data, split, augmentation):
             unknown = ", ".join(kind for kind in pairs.masks if not supported(kind))
             raise UsageError(
@@ -71,6 +72,7 @@ class ResidentBatches:
         self._making = Degradation.of(data.configuration)
         # Only what is used: a stored mask is not while masks are fresh, nor is an LR face while it is made anew.
         shared = ["hr", "landmarks"] if augmentation.changes_hr else ["hr", "landmarks", "lr_clean"]
+        shared += ["parsing"] if parsing else []
         own = ["landmarks_lr"]
         if not augmentation.fresh_masks:
             own += ["mask"] if augmentation.changes_hr else ["mask", "lr"]
@@ -82,13 +84,14 @@ class ResidentBatches:
         }
         self._drawer = MaskDrawer(pairs.masks, HR_SIZE, self.device) if augmentation.fresh_masks else None
         self._mirrored = torch.from_numpy(MIRRORED).to(self.device)
+        self._mirrored_classes = torch.from_numpy(mirror_classes(data.classes)).to(self.device)
         self._generator = torch.Generator(self.device)
         self._orders: dict[int, Tensor] = {}
 
     @staticmethod
-    def needed_bytes(data: DatasetFile, split: str) -> int:
+    def needed_bytes(data: DatasetFile, split: str, parsing: bool = False) -> int:
         """Return how much of the device's memory the faces take at most: with all stored masks and LR faces."""
-        return sum(field.nbytes for field in _fields(data, split))
+        return sum(field.nbytes for field in _fields(data, split, parsing))
 
     @staticmethod
     def supports(data: DatasetFile, split: str, augmentation: Augmentation) -> bool:
@@ -151,6 +154,8 @@ class ResidentBatches:
             batch["hr"] = warped_pictures(batch["hr"], matrices, "bicubic")
             if "mask" in batch:
                 batch["mask"] = warped_pictures(batch["mask"], matrices, "nearest")
+            if "parsing" in batch:
+                batch["parsing"] = warped_pictures(batch["parsing"][:, None], matrices, "nearest")[:, 0]
             for name in ("landmarks", "landmarks_lr"):
                 batch[name] = warped_points(batch[name], matrices)
         if vary.colour:
@@ -176,12 +181,15 @@ class ResidentBatches:
                 turned = value[:, self._mirrored]
                 turned[..., 0] = HR_SIZE - 1 - turned[..., 0]
                 batch[name] = torch.where(chosen[:, None, None], turned, value)
+            elif name == "parsing":
+                turned = self._mirrored_classes[value.flip(2).long()]
+                batch[name] = torch.where(chosen[:, None, None], turned, value)
             else:
                 batch[name] = torch.where(chosen[:, None, None, None], value.flip(3), value)
 
 
-def _fields(data: DatasetFile, split: str) -> Iterator[np.ndarray]:
-    for name in ("hr", "lr_clean", "landmarks"):
+def _fields(data: DatasetFile, split: str, parsing: bool) -> Iterator[np.ndarray]:
+    for name in ("hr", "lr_clean", "landmarks", *(("parsing",) if parsing else ())):
         yield data.field(split, name)
     for kind in data.mask_types(split):
         for name in ("mask", "lr", "landmarks_lr"):

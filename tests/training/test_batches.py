@@ -94,6 +94,37 @@ def test_mirrored_faces_are_the_faces_mirrored(dataset):
     assert {hr in whole for hr in given} == {True, False}
 
 
+def test_parsing_maps_are_mirrored_and_warped_with_their_faces(parsed):
+    given = {number: parsed.stack("train", "parsing")[number] for number in range(4)}
+    assert {8, 9} <= set(np.unique(given[0]))
+    kept = TrainingBatches(parsed, "train", 16, 0, Augmentation(fresh_masks=False, mirror=True), parsing=True)(0)
+    pixels = ((kept["hr"] + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    seen = set()
+    for hr, labels in zip(pixels, kept["parsing"].numpy(), strict=True):
+        number, mirrored = next(
+            (number, turned)
+            for number, face in enumerate(parsed.stack("train", "hr"))
+            for turned in (False, True)
+            if np.array_equal(face[:, ::-1] if turned else face, hr)
+        )
+        exchanged = np.where(given[number] == 8, 9, np.where(given[number] == 9, 8, given[number]))
+        assert np.array_equal(labels, exchanged[:, ::-1] if mirrored else given[number])
+        seen.add(mirrored)
+    assert seen == {True, False}
+    moved = TrainingBatches(parsed, "train", 8, 0, Augmentation(fresh_masks=False, mirror=False, warp=1.0), parsing=True)(0)
+    assert moved["parsing"].dtype == torch.uint8
+    assert moved["parsing"].shape == (8, 128, 128)
+    bright = moved["hr"].mean(1) > -0.1
+    ears = (moved["parsing"] == 8) | (moved["parsing"] == 9)
+    assert (bright == ears).float().mean() > 0.85  # the maps were made by brightness: they lie on their faces
+
+
+def test_parsing_maps_come_only_where_asked_for_and_there(parsed, dataset):
+    assert "parsing" not in TrainingBatches(parsed, "train", 2, 0, Augmentation())(0)
+    with pytest.raises(UsageError, match="has no parsing maps"):
+        TrainingBatches(dataset, "train", 2, 0, Augmentation(), parsing=True)
+
+
 @pytest.fixture(scope="module")
 def worn(faces_folder, tmp_path_factory):
     """A data set whose masks lie over the eyes, and one made with the user's own masks, from a folder that is gone."""

@@ -64,6 +64,24 @@ def test_every_second_face_is_mirrored_with_all_that_belongs_to_it(dataset):
             assert (given == (batches.mirror_landmarks(points) if mirrored else points)).all()
 
 
+@pytest.mark.parametrize("warp", [0.0, 1.0])
+def test_parsing_maps_follow_their_faces(parsed, warp):
+    turned = ResidentBatches(parsed, "train", 32, 3, Augmentation(False, True, warp), "cpu", parsing=True)(0)
+    plain = ResidentBatches(parsed, "train", 32, 3, STILL, "cpu", parsing=True)(0)
+    assert turned["parsing"].dtype == torch.uint8
+    if not warp:
+        host = TrainingBatches(parsed, "train", 32, 3, STILL, parsing=True)(0)
+        assert torch.equal(plain["parsing"], host["parsing"])
+        chosen = (turned["hr"] != plain["hr"]).flatten(1).any(1)
+        exchanged = plain["parsing"].flip(2)
+        exchanged = torch.where(exchanged == 8, 9, torch.where(exchanged == 9, 8, exchanged))
+        assert torch.equal(turned["parsing"], torch.where(chosen[:, None, None], exchanged, plain["parsing"]))
+        assert chosen.any()
+    ears = (turned["parsing"] == 8) | (turned["parsing"] == 9)
+    assert ((turned["hr"].mean(1) > -0.1) == ears).float().mean() > 0.85  # the maps were made by brightness
+    assert ResidentBatches.needed_bytes(parsed, "train", True) - ResidentBatches.needed_bytes(parsed, "train") == 4 * 128 * 128
+
+
 @pytest.mark.parametrize("augmentation", [Augmentation(), Augmentation(warp=1, colour=1), Augmentation(False, True, 1, 1)])
 def test_thumbnails_fit_their_faces_and_masks(dataset, augmentation):
     batch = ResidentBatches(dataset, "train", 16, 3, augmentation, "cpu")(2)
