@@ -1,15 +1,23 @@
 import torch
 
+from occface.methods.base import TrainableMethod
+from occface.methods.gfc import GFC
 from occface.training.options import TrainedRun
 from occface.training.validation import Validation
-from tests.training.toy import Toy
 
 
-class Labeller(Toy):
-    """A toy that is no maker of faces: it measures itself."""
+class Labeller(TrainableMethod):
+    """A method that is no maker of faces: it measures itself."""
+
+    name = "labeller"
 
     role = "parser"
+    PRESETS = {"test": {}}  # noqa: RUF012
     uses = frozenset({"parsing"})
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.generator = torch.nn.Identity()
 
     def measures(self, batch, generator=None):
         return {"ears": float((batch["parsing"] == 8).float().mean())}
@@ -29,7 +37,7 @@ def test_a_method_that_measures_itself_is_not_asked_for_faces(parsed):
 
 
 def test_parsing_maps_are_not_read_for_methods_that_do_not_use_them(parsed, dataset):
-    assert "parsing" not in Validation(Toy.build("test"), parsed, torch.device("cpu")).batch
+    assert "parsing" not in Validation(GFC.build("test"), parsed, torch.device("cpu")).batch
     assert "parsing" not in Validation(Labeller.build("test"), dataset, torch.device("cpu")).batch
 
 
