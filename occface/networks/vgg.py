@@ -7,11 +7,16 @@ asked for by name; it was made shift-tolerant: its pools blur before they drop e
 The stand-in's features are small: of aligned faces, their root mean square is 0.06 to 0.1 at the layers looked at, and squared
 they would count for nothing beside the intensity loss. They are multiplied by a constant that brings it near 1. That this is
 the order of magnitude of ImageNet's VGG is assumed, not measured.
+
+Other methods look deeper, or at one layer alone: `load_trunk` gives the features after any number of layers of either network.
+The stand-in's features grow with the depth, from 0.04 after relu3_1 to 20 after relu5_3, so there each depth has its own
+constant.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -22,15 +27,33 @@ from occface.errors import UsageError
 from occface.networks.layers import BlurPool
 from occface.registry import did_you_mean
 
-__all__ = ["FEATURE_NETWORKS", "FeatureNetwork", "Features", "Trunk", "feature_network", "load_feature_network"]
+__all__ = [
+    "FEATURE_NETWORKS",
+    "TRUNKS",
+    "FeatureNetwork",
+    "FeatureTrunk",
+    "Features",
+    "Trunk",
+    "feature_network",
+    "load_feature_network",
+    "load_trunk",
+]
 
-FEATURE_NETWORKS: tuple[str, ...] = ("none", "stlpips-vgg", "vgg19")
+FEATURE_NETWORKS: tuple[str, ...] = ("none", "stlpips-vgg", "vgg16", "vgg19")
+TRUNKS: tuple[str, ...] = ("stlpips-vgg", "vgg16", "vgg19")
 
-_PLAN = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0)
-"""Channels of the convolutions of VGG-16 up to pool3; 0 is a pool. VGG-19 is the same up to relu3_2."""
+_VGG16 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0)
+"""Channels of the convolutions; 0 is a pool. VGG-19 is the same up to relu3_3."""
+_VGG19 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 256, 0, 512, 512, 512, 512, 0, 512, 512, 512, 512, 0)
 _POOLS = (4, 9, 16)
 _RELU3_2 = 13
 _STAND_INS_GAIN = 12.0
+_STAND_INS_SIZES = {
+    **{2: 0.090, 4: 0.071, 5: 0.087, 7: 0.082, 9: 0.053, 10: 0.062, 12: 0.039, 14: 0.086, 16: 0.076, 17: 0.095},
+    **{19: 0.13, 21: 0.81, 23: 0.81, 24: 1.0, 26: 1.7, 28: 9.9, 30: 20.0},
+}
+"""The root mean square of the stand-in's features of aligned 128x128 faces after so many layers, each ReLU and pool that it
+holds: of 24 photographs up to pool3, of 8 behind it."""
 
 
 class Features(NamedTuple):
@@ -53,14 +76,16 @@ class Trunk(nn.Module):
         Whether the pools blur.
     normalised : bool
         Whether pictures are normalised by ImageNet's mean and deviation first, as those were that it was trained on.
+    plan : sequence of int
+        Channels of the network's convolutions, 0 for a pool.
     """
 
-    def __init__(self, layers: int, blur: bool = False, normalised: bool = True) -> None:
+    def __init__(self, layers: int, blur: bool = False, normalised: bool = True, plan: Sequence[int] = _VGG16) -> None:
         super().__init__()
         self.normalised = normalised
         parts: list[nn.Module] = []
         inputs = 3
-        for outputs in _PLAN:
+        for outputs in plan:
             if outputs:
                 parts += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(inplace=True)]
                 inputs = outputs
@@ -72,16 +97,24 @@ class Trunk(nn.Module):
 
     def forward(self, images: Tensor) -> dict[int, Tensor]:
         """Return the outputs of relu3_2 and of the pools by their number, for RGB images (B,3,H,W) in [-1,1]."""
-        x = images
-        if self.normalised:
-            x = ((images + 1) / 2 - self.get_buffer("mean")) / self.get_buffer("std")
-        x = x.to(self.get_buffer("mean").dtype)
+        x = self._entering(images)
         taps: dict[int, Tensor] = {}
         for number, layer in enumerate(self.features):
             x = layer(x)
             if number in (*_POOLS, _RELU3_2):
                 taps[number] = x
         return taps
+
+    def last(self, images: Tensor) -> Tensor:
+        """Return the output of the last layer, for RGB images (B,3,H,W) in [-1,1]."""
+        features: Tensor = self.features(self._entering(images))
+        return features
+
+    def _entering(self, images: Tensor) -> Tensor:
+        x = images
+        if self.normalised:
+            x = ((images + 1) / 2 - self.get_buffer("mean")) / self.get_buffer("std")
+        return x.to(self.get_buffer("mean").dtype)
 
 
 class FeatureNetwork(nn.Module):
@@ -132,6 +165,8 @@ def feature_network(name: str, normalised: bool = True) -> FeatureNetwork | None
         return None
     if name == "vgg19":
         return FeatureNetwork(Trunk(17, normalised=normalised), Trunk(14, normalised=normalised))
+    if name == "vgg16":
+        return FeatureNetwork(Trunk(17, normalised=normalised))
     return FeatureNetwork(Trunk(17, blur=True, normalised=normalised), gain=_STAND_INS_GAIN)
 
 
@@ -158,9 +193,9 @@ def load_feature_network(
 
     Parameters
     ----------
-    name : {"vgg19", "stlpips-vgg", "none"}
-        ``vgg19``: VGG-19 for features and VGG-16 for style, as in the paper (assets ``vgg19`` and ``vgg16``);
-        ``stlpips-vgg``: the shift-tolerant VGG-16 for both; ``none``: no such losses, returns None.
+    name : {"vgg16", "vgg19", "stlpips-vgg", "none"}
+        ``vgg19``: VGG-19 for features and VGG-16 for style, as in the paper (assets ``vgg19`` and ``vgg16``); ``vgg16``: that
+        for both; ``stlpips-vgg``: the shift-tolerant VGG-16 for both; ``none``: no such losses, returns None.
     device : str or torch.device
         Where to put it.
     dtype : torch.dtype
@@ -183,5 +218,77 @@ def load_feature_network(
         assert network.feature is not None
         _load(network.feature, "vgg19")
     else:
-        _load(network.style, "stlpips-vgg")
+        _load(network.style, name)
     return network.to(device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+class FeatureTrunk(nn.Module):
+    """A frozen trunk whose last layer alone is looked at.
+
+    Parameters
+    ----------
+    trunk : Trunk
+        The network, as deep as the loss looks.
+    gain : float
+        What its features are multiplied by.
+    """
+
+    def __init__(self, trunk: Trunk, gain: float = 1.0) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.gain = gain
+        self.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> FeatureTrunk:
+        """Stay in evaluation mode: a judge does not learn."""
+        return super().train(False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the features (B,C,h,w) of RGB images (B,3,H,W) in [-1,1]; gradients go through to the images."""
+        features = self.trunk.last(images)
+        return features if self.gain == 1 else features * self.gain
+
+
+def load_trunk(
+    name: str,
+    layers: int,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    normalised: bool = True,
+) -> FeatureTrunk:
+    """Return the first layers of a VGG network, frozen, as a judge of features.
+
+    Parameters
+    ----------
+    name : {"vgg16", "vgg19", "stlpips-vgg"}
+        The published networks (assets of the same names), or the shift-tolerant VGG-16 that stands in for either: its pools
+        blur and give a pixel more, and its features are brought to a root mean square near 1.
+    layers : int
+        How many of torchvision's ``features`` to keep: 12 end with relu3_1, 14 with relu3_2; 30 with VGG-16's relu5_3. Of
+        the stand-in, as many as end with a ReLU or a pool before the fifth.
+    device, dtype, normalised
+        See `load_feature_network`.
+
+    Raises
+    ------
+    UsageError
+        If there is no such network, or it does not have such a layer.
+    AssetError
+        If its weights are not at hand. Nothing stands in for them unasked.
+    """
+    if name not in TRUNKS:
+        raise UsageError(f"unknown VGG trunk '{name}': {did_you_mean(name, TRUNKS)}")
+    plan = _VGG19 if name == "vgg19" else _VGG16
+    whole = sum(2 if channels else 1 for channels in plan)
+    if name == "stlpips-vgg":
+        if layers not in _STAND_INS_SIZES:
+            ends = ", ".join(map(str, _STAND_INS_SIZES))
+            raise UsageError(
+                f"expected so many layers of 'stlpips-vgg' that a ReLU or a pool is the last ({ends}), got {layers}"
+            )
+    elif not 1 <= layers <= whole:
+        raise UsageError(f"expected 1 to {whole} layers of '{name}', got {layers}")
+    trunk = Trunk(layers, name == "stlpips-vgg", normalised, plan)
+    _load(trunk, name)
+    judge = FeatureTrunk(trunk, 1 / _STAND_INS_SIZES[layers] if name == "stlpips-vgg" else 1.0)
+    return judge.to(device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]

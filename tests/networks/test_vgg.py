@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy import ndimage
 
 from occface import assets
 from occface.errors import AssetError, UsageError
 from occface.networks.layers import BlurPool
-from occface.networks.vgg import FeatureNetwork, Trunk, load_feature_network
+from occface.networks.vgg import FeatureNetwork, FeatureTrunk, Trunk, load_feature_network, load_trunk
 
 
 def test_names_and_sizes_are_torchvisions():
@@ -100,3 +103,77 @@ def test_stand_in_holds_the_wheels_weights_and_sees_edges():
     checks = (torch.arange(64)[:, None] // 8 + torch.arange(64) // 8) % 2 * 2.0 - 1
     flat, picture = (network(x.expand(1, 3, 64, 64)).feature.abs().mean() for x in (torch.zeros(64, 64), checks))
     assert float(picture) > 2 * float(flat)
+
+
+def _linked_assets(folder, monkeypatch, states):
+    """Let the assets of these names be these states."""
+    for name, state in states.items():
+        (folder / name).mkdir()
+        torch.save(state, folder / name / assets.ASSETS[name].files[0].name)
+    monkeypatch.setenv("OCCFACE_ASSETS", str(folder))
+    monkeypatch.setattr(assets, "_check", lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("name", "convolutions"),
+    [("vgg16", [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28]), ("vgg19", [0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25])],
+)
+def test_deep_trunk_has_torchvisions_numbers(tmp_path, monkeypatch, name, convolutions):
+    widths = [3, 64, 64, 128, 128, *[256] * (3 if name == "vgg16" else 4), *[512] * 6][: len(convolutions) + 1]
+    state = {}
+    for number, (inputs, outputs) in zip(convolutions, itertools.pairwise(widths), strict=True):
+        state[f"features.{number}.weight"] = torch.randn(outputs, inputs, 3, 3) * (2 / 9 / inputs) ** 0.5
+        state[f"features.{number}.bias"] = torch.zeros(outputs)
+    _linked_assets(tmp_path, monkeypatch, {name: state})
+    deepest = load_trunk(name, convolutions[-1] + 2, normalised=False)
+    images = torch.rand(1, 3, 16, 16)
+    x = images
+    for number, following in itertools.pairwise([*convolutions, None]):  # gaps of 3 hold a pool
+        x = torch.relu(F.conv2d(x, state[f"features.{number}.weight"], state[f"features.{number}.bias"], padding=1))
+        if following == number + 3:
+            x = F.max_pool2d(x, 2)
+    torch.testing.assert_close(deepest(images), x)
+
+
+def test_trunk_after_relu3_2_is_what_the_feature_network_sees(tmp_path, monkeypatch):
+    _linked_assets(tmp_path, monkeypatch, {"vgg16": Trunk(17).state_dict(), "vgg19": Trunk(14).state_dict()})
+    images = torch.rand(1, 3, 16, 16) * 2 - 1
+    torch.testing.assert_close(load_trunk("vgg19", 14)(images), load_feature_network("vgg19")(images).feature)
+    style_alone = load_feature_network("vgg16")(images)
+    for ours, both in zip(style_alone.styles, load_feature_network("vgg19")(images).styles, strict=True):
+        torch.testing.assert_close(ours, both)
+    torch.testing.assert_close(style_alone.feature, load_trunk("vgg16", 14)(images))
+
+
+def test_trunk_is_frozen_and_lets_gradients_through():
+    trunk = FeatureTrunk(Trunk(12), gain=2.0).train()
+    images = torch.rand(1, 3, 16, 16, requires_grad=True)
+    features = trunk(images)
+    assert features.shape == (1, 256, 4, 4)
+    assert not trunk.training
+    assert not any(p.requires_grad for p in trunk.parameters())
+    torch.testing.assert_close(features, 2 * trunk.trunk.last(images))
+    features.sum().backward()
+    assert float(images.grad.abs().max()) > 0
+
+
+def test_stand_ins_trunk_goes_to_relu5_3_and_no_further():
+    path = next(iter(assets.pull("stlpips-vgg").values()))
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    deep = load_trunk("stlpips-vgg", 30)
+    assert torch.equal(deep.trunk.features[28].weight, state["net.slice5.32.weight"])
+    assert deep(torch.zeros(1, 3, 32, 32)).shape == (1, 512, 3, 3)  # ordinary pools would make it 2x2
+    images = torch.rand(1, 3, 16, 16) * 2 - 1
+    network = load_feature_network("stlpips-vgg")  # another gain, the same features
+    shallow = load_trunk("stlpips-vgg", 14)
+    torch.testing.assert_close(shallow(images) / shallow.gain, network(images).feature / network.gain)
+    for layers in (11, 31):
+        with pytest.raises(UsageError, match=f"ReLU or a pool .* got {layers}"):
+            load_trunk("stlpips-vgg", layers)
+
+
+def test_unknown_trunk_and_layers_are_refused():
+    with pytest.raises(UsageError, match="did you mean 'vgg19'"):
+        load_trunk("vgg18", 14)
+    with pytest.raises(UsageError, match="expected 1 to 37 layers of 'vgg19', got 38"):
+        load_trunk("vgg19", 38)
