@@ -42,7 +42,7 @@ _INPUTS: dict[str, tuple[tuple[int, ...], str]] = {
 
 _OUTPUTS = {
     "landmarks": "(B,68,2) float32 x and y in pixels of the 128x128 crop",
-    "parser": "(B,128,128) uint8 classes",
+    "parser": "(B,3,128,128) float32 RGB in [-1,1], the parts of the face coloured",
 }
 """What comes out where it is no face."""
 

@@ -159,6 +159,8 @@ class Method:
         Its presets by name, each a flat dict of plain values.
     VARIANTS : dict
         Changes to any preset by name, such as a part left out for an ablation: ``preset+variant`` applies them.
+    ADDED : dict
+        Settings that came after weights had been trained without them, and the values that mean what was done before.
     """
 
     name: ClassVar[str]
@@ -166,6 +168,7 @@ class Method:
     needs: frozenset[str] = frozenset()
     PRESETS: ClassVar[dict[str, Config]] = {}
     VARIANTS: ClassVar[dict[str, Config]] = {}
+    ADDED: ClassVar[Config] = {}
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -187,7 +190,7 @@ class Method:
         return cls(resolve(cls.PRESETS, preset, overrides or {}, cls.name, cls.VARIANTS))
 
     def fingerprint(self) -> Config:
-        """Return what its results depend on beside its name, settings and own weights, as plain values: hashes of other weights."""
+        """Return what its results depend on beside its name, settings and own weights: hashes of other weights, say."""
         return {}
 
     def hallucinate(self, batch: Batch, generator: nn.Module | None = None) -> Tensor:

@@ -1,8 +1,8 @@
 """GFC, generative face completion (Li et al., CVPR 2017): an encoder-decoder that fills a hole, and two discriminators.
 
 Training is a curriculum: reconstruction alone, then with the local discriminator on a window about the hole, then with the
-global one on the whole composite as well. The original adds a face-parsing loss to its last step; it needs parsing maps of
-the training faces and a parsing network, which no data set here brings, so it is left out, and training says so.
+global one on the whole composite as well. To its last step belongs a face-parsing loss too: a trained face parser must see the
+same parts in the filled hole as in the true face. Without a parser it is left out, and training says so.
 """
 
 from __future__ import annotations
@@ -11,15 +11,22 @@ import itertools
 import logging
 import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from occface import losses
+from occface.errors import UsageError
+from occface.faces.parsing import CLASSES_11
 from occface.methods.base import Batch, Config, Phase, Role, TrainableMethod, evaluating
+from occface.methods.faceparser import FaceParser
+from occface.methods.weights import load_method
 from occface.networks.layers import conv3x3, initialise, stem
+
+if TYPE_CHECKING:
+    from occface.dataset.reader import DatasetFile
 
 __all__ = ["GFC", "CompletionNet", "hole_windows"]
 
@@ -34,6 +41,8 @@ _PAPER: Config = {
     "hole_weight": 1.0,
     "local_weight": 6.1e-3,
     "global_weight": 6.1e-3,
+    "parser": "",
+    "parsing_weight": 1.67e-2,
     "batch_size": 16,
     "steps_reconstruction": 35_540,
     "steps_local": 35_540,
@@ -172,6 +181,11 @@ class GFC(TrainableMethod):
         on short trainings a larger weight makes it better.
     local_weight, global_weight : float
         Weights of the adversarial losses; the original's 300 on sums is 0.0061 on means.
+    parser : str
+        The run folder of a trained face parser, or its ``.safetensors`` file, for the parsing loss of the last phase; none:
+        no such loss. Only training opens it.
+    parsing_weight : float
+        Weight of the parsing loss; the original's 0.05 on sums is 0.0167 on means.
     steps_reconstruction, steps_local, steps_global : int
         Lengths of the three phases.
     lr, lr_discriminator, lr_schedule
@@ -181,6 +195,7 @@ class GFC(TrainableMethod):
     name = "gfc"
     role: ClassVar[Role] = "inpaint"
     needs = frozenset({"mask"})
+    ADDED: ClassVar[Config] = {"parser": "", "parsing_weight": 0.0}
     PRESETS: ClassVar[dict[str, Config]] = {
         "paper": _PAPER,
         "gpu": _PAPER
@@ -218,6 +233,31 @@ class GFC(TrainableMethod):
         self.global_128 = _Discriminator([w, 2 * w, 4 * w, 8 * w, 16 * w])
         self.local_64 = _Discriminator([2 * w, 4 * w, 8 * w, 16 * w])
         self._made: tuple[Tensor, Tensor] | None = None
+        # The parser and its hash, where torch does not see it: its weights are no state of the training, nor are they saved.
+        self._parser: tuple[FaceParser, str] | None = None
+
+    def prepare(self, data: DatasetFile) -> None:
+        """Load the face parser that the parsing loss asks, or say that there is none.
+
+        Raises
+        ------
+        UsageError
+            If the setting `parser` names no trained face parser.
+        """
+        if not (self.config["parser"] and self.config["parsing_weight"] and self.config["steps_global"]):
+            _LOG.info("gfc: no face parser is used (setting 'parser'), so the parsing loss is left out (weight 0)")
+            return
+        loaded = load_method(self.config["parser"])
+        if not isinstance(loaded.method, FaceParser):
+            raise UsageError(
+                f"the setting 'parser' of gfc takes a trained face parser, got {self.config['parser']}, which is of method "
+                f"'{loaded.name}': train one by `occface train face-parser`"
+            )
+        self._parser = loaded.method.requires_grad_(False), loaded.identity
+
+    def fingerprint(self) -> Config:
+        """Return the hash of the face parser that this training asks; nothing once trained, as the parser is not used then."""
+        return {} if self._parser is None else {"parser": self._parser[1]}
 
     def phases(self) -> tuple[Phase, ...]:
         """Return the steps of the curriculum that have a length."""
@@ -234,8 +274,6 @@ class GFC(TrainableMethod):
             judges = [judge for _, judge in self._judges(phase)]
             parameters = [parameter for judge in judges for parameter in judge.parameters()]
             return torch.optim.Adam(parameters, lr=self.config["lr_discriminator"], betas=(0.5, 0.999), fused=True)
-        if phase.name == "global":
-            _LOG.info("gfc: no parsing maps at hand, so its parsing loss is left out (weight 0)")
         return torch.optim.Adam(self.generator.parameters(), lr=self.config["lr"], fused=True)
 
     def lr_scale(self, phase: Phase, progress: float) -> float:
@@ -267,6 +305,9 @@ class GFC(TrainableMethod):
         for name, judge in self._judges(phase):
             logits = judge(_seen(name, _composite(made, hr, mask), mask))
             terms[f"adversarial_{name}"] = self.config[f"{name}_weight"] * losses.generator_loss(logits, "bce")
+        if self._parser is not None and phase.name == "global":
+            parser = self._parser[0].to(hr.device)
+            terms["parsing"] = self.config["parsing_weight"] * _parsing_loss(parser, _composite(made, hr, mask), hr, mask)
         return terms
 
     def _complete(self, hr: Tensor, mask: Tensor) -> Tensor:
@@ -294,6 +335,13 @@ class GFC(TrainableMethod):
 def _composite(made: Tensor, image: Tensor, mask: Tensor) -> Tensor:
     """Return `made` inside the hole and `image` outside of it."""
     return torch.where(mask > 0.5, made.to(image.dtype), image)
+
+
+def _parsing_loss(parser: FaceParser, composite: Tensor, hr: Tensor, mask: Tensor) -> Tensor:
+    """Return the cross-entropy against what the parser sees in the true face: 0 outside the hole, mean over all pixels."""
+    truth = parser.parse(hr, CLASSES_11).long()
+    each = F.cross_entropy(parser.logits(composite, CLASSES_11), truth, reduction="none")
+    return (each * mask[:, 0]).mean()
 
 
 def _seen(name: str, images: Tensor, mask: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +36,36 @@ _LARGEST_CARD = 1 << 20
 
 @dataclass(frozen=True)
 class LoadedMethod:
-    """A method ready to use, and the card of its weights (empty for a method that has none to learn)."""
+    """A method ready to use, and the card of its weights.
+
+    The card of a method that has none to learn holds its preset and config alone.
+    """
 
     name: str
     method: Method
     card: dict[str, Any]
 
     @property
+    def trained(self) -> bool:
+        """Whether it has weights of its own."""
+        return "sha256" in self.card
+
+    @property
+    def takes_mask(self) -> bool:
+        """Whether it must be told where the face is occluded."""
+        return self.method.role == "inpaint" or "mask" in self.method.needs
+
+    @cached_property
     def identity(self) -> str:
-        """What distinguishes these weights from others: their hash, or the method's name where there are none."""
-        return str(self.card.get("sha256", self.name))
+        """What distinguishes its results from another's.
+
+        It is the hash of its weights, or its name where it has none; behind it, where there are such, the hash of settings that
+        no weights imply and of what else its results depend on, such as the weights of another method (`Method.fingerprint`).
+        """
+        else_ = {} if self.trained else {"config": self.method.config}
+        depends = {name: value for name, value in (else_ | {"fingerprint": self.method.fingerprint()}).items() if value}
+        base = str(self.card.get("sha256", self.name))
+        return f"{base}-{files.sha256_json(depends)[:16]}" if depends else base
 
 
 def save_weights(folder: str | os.PathLike[str], generator: nn.Module, card: dict[str, Any]) -> dict[str, Any]:
@@ -125,8 +146,9 @@ def _read_card(path: Path) -> dict[str, Any]:
 
 def _build(card: dict[str, Any], weights: Path) -> TrainableMethod:
     """Return the method that a card describes, with settings of the names and types that the method knows."""
-    name, config = card["method"], card["config"]
+    name = card["method"]
     kind = METHODS.get(name)
+    config = {**kind.ADDED, **card["config"]}
     if not issubclass(kind, TrainableMethod):
         raise UsageError(f"method '{name}' has no weights to load, yet {weights} says it is one")
     known = {key: value for preset in kind.presets().values() for key, value in preset.items()}
@@ -185,15 +207,32 @@ def misfit(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[in
     return f"{wrong[0]}{f', and {len(wrong) - 1} more' if len(wrong) > 1 else ''}" if wrong else None
 
 
-def untrained(name: str) -> LoadedMethod:
+def untrained(name: str, preset: str | None = None, settings: Mapping[str, Any] | None = None) -> LoadedMethod:
     """Return a method that has nothing to learn, such as bicubic.
+
+    Parameters
+    ----------
+    name : str
+        The method.
+    preset : str, optional
+        One of its presets: ``"paper"`` where it is left out, or the method's first if it has no such preset.
+    settings : mapping, optional
+        Settings to replace in it.
 
     Raises
     ------
     UsageError
-        If the method is unknown, or must be trained first.
+        If the method is unknown or must be trained first, or it has no such preset or setting.
+
+    Examples
+    --------
+    >>> untrained("bicubic").identity
+    'bicubic'
     """
     kind = METHODS.get(name)
     if issubclass(kind, TrainableMethod):
         raise UsageError(f"method '{name}' needs trained weights: train it by `occface train {name}` and name its run folder")
-    return LoadedMethod(name, kind.build(next(iter(kind.presets()))), {})
+    presets = kind.presets()
+    chosen = preset or ("paper" if "paper" in presets else next(iter(presets)))
+    method = kind.build(chosen, settings)
+    return LoadedMethod(name, method, {"method": name, "preset": chosen, "config": method.config})

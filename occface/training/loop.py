@@ -198,6 +198,7 @@ def train(
         "seed": options.seed,
         "precision": precision,
         "augmentation": asdict(augmentation),
+        "fingerprint": method.fingerprint(),
     }
     size = int(method.config["batch_size"])
     own_part(size, (0, math.prod(devices.processes_asked_for(options.devices, options.nodes))))

@@ -45,7 +45,7 @@ class Validation:
         self.last: dict[str, float] = {}
 
     def _given(self, batch: Batch) -> dict[str, Tensor]:
-        """Return what the method sees, as a picture: the LR face, or the HR face, with its hole grey if that is to be filled."""
+        """Return what the method sees, as a picture: the LR face, or the HR face, with a grey hole if that is to be filled."""
         seen = {
             "inpaint": lambda: batch["image"] * (1 - batch["mask"]),
             "landmarks": lambda: batch["image"],

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 import torch
 import torch.nn.functional as F
 
+from occface.errors import UsageError
+from occface.faces.parsing import CLASSES_11
+from occface.methods.faceparser import FaceParser
 from occface.methods.gfc import GFC, CompletionNet, hole_windows
+from occface.methods.weights import load_method, save_weights
 
 
 def faces(count=4, seed=0):
@@ -17,6 +23,17 @@ def faces(count=4, seed=0):
     for number in range(count):
         mask[number, :, 20 + 9 * number : 60 + 9 * number, 30 : 70 + number] = 1
     return {"hr": hr, "mask": mask, "image": hr}
+
+
+@pytest.fixture(scope="module")
+def parser_run(tmp_path_factory):
+    """The run folder of a face parser of 19 classes that has not learnt anything."""
+    torch.manual_seed(0)
+    method = FaceParser.build("test", {"classes": 19})
+    torch.nn.init.normal_(method.generator.conv_out.conv_out.weight)  # so that its maps have more than one class
+    folder = tmp_path_factory.mktemp("face-parser")
+    save_weights(folder, method.generator, {"method": "face-parser", "config": method.config})
+    return folder
 
 
 @pytest.mark.parametrize(("part", "wanted"), [("generator", 137.07e6), ("global_128", 7.16e6), ("local_64", 7.13e6)])
@@ -133,3 +150,75 @@ def test_rates_fall_over_the_whole_curriculum():
     assert method.lr_scale(last, 1) == pytest.approx(0.02)
     assert method.lr_scale(first, 1) == method.lr_scale(method.phases()[1], 0)
     assert GFC.build("demo", {"lr_schedule": "constant"}).lr_scale(last, 0.7) == 1
+
+
+def test_parsing_loss_is_the_cross_entropy_inside_the_hole(parser_run, dataset):
+    torch.manual_seed(0)
+    method, batch = GFC.build("test", {"parser": str(parser_run), "parsing_weight": 0.5}), faces()
+    method.prepare(dataset)
+    phase = method.phases()[-1]
+    torch.manual_seed(1)
+    terms = method(batch, phase, "generator")
+    torch.manual_seed(1)
+    hole = batch["mask"]
+    noise = 2 * torch.rand_like(batch["hr"]) - 1
+    made = method.generator(batch["hr"] * (1 - hole) + noise * hole) * hole + batch["hr"] * (1 - hole)
+    parser = load_method(parser_run).method
+    truth = parser.logits(batch["hr"], CLASSES_11).argmax(1)
+    assert len(truth.unique()) > 1
+    seen = parser.logits(made, CLASSES_11).log_softmax(1)
+    wanted = -(seen.gather(1, truth[:, None]) * hole).sum() / hole.numel()
+    torch.testing.assert_close(terms["parsing"], 0.5 * wanted)
+    assert "parsing" not in method(batch, method.phases()[1], "generator")
+
+
+def test_parser_is_asked_and_not_trained(parser_run, dataset, step):
+    torch.manual_seed(0)
+    method, batch = GFC.build("test", {"parser": str(parser_run), "parsing_weight": 1e3, "hole_weight": 0.0}), faces()
+    names = set(method.state_dict())
+    method.prepare(dataset)
+    assert set(method.state_dict()) == names
+    phase = method.phases()[-1]
+    optimizers = {turn: method.optimizer(phase, turn) for turn in method.turns(phase)}
+    before = step(method, batch, phase, optimizers)["generator/parsing"]
+    for _ in range(8):
+        after = step(method, batch, phase, optimizers)["generator/parsing"]
+    assert after < 0.95 * before
+    loaded = load_method(parser_run).method.generator.state_dict()
+    used = method._parser[0].generator.state_dict()
+    assert all(torch.equal(used[name], value) for name, value in loaded.items())
+
+
+def test_training_is_told_apart_by_the_parsers_weights(parser_run, dataset):
+    method = GFC.build("test", {"parser": str(parser_run)})
+    method.prepare(dataset)
+    assert method.fingerprint() == {"parser": load_method(parser_run).identity}
+
+
+def test_trained_weights_need_no_parser(tmp_path, parser_run):
+    method = GFC.build("test", {"parser": str(tmp_path / "gone")})
+    save_weights(tmp_path, method.generator, {"method": "gfc", "config": method.config})
+    loaded = load_method(tmp_path).method
+    assert loaded.fingerprint() == {}
+    assert torch.equal(loaded.hallucinate(faces()), method.hallucinate(faces()))
+
+
+@pytest.mark.parametrize("settings", [{}, {"parser": "nowhere", "parsing_weight": 0}, {"parser": "nowhere", "steps_global": 0}])
+def test_without_a_parser_the_parsing_loss_is_left_out_and_said_so(settings, dataset, caplog):
+    method = GFC.build("test", settings)
+    with caplog.at_level(logging.INFO, logger="occface"):
+        method.prepare(dataset)
+    assert [record.message for record in caplog.records] == [
+        "gfc: no face parser is used (setting 'parser'), so the parsing loss is left out (weight 0)"
+    ]
+    assert method.fingerprint() == {}
+    assert "parsing" not in method(faces(), method.phases()[-1], "generator")
+
+
+def test_a_parser_that_is_none_is_refused(tmp_path, dataset):
+    with pytest.raises(UsageError, match="expected a run folder with weights"):
+        GFC.build("test", {"parser": str(tmp_path)}).prepare(dataset)
+    method = GFC.build("test")
+    save_weights(tmp_path, method.generator, {"method": "gfc", "config": method.config})
+    with pytest.raises(UsageError, match=r"takes a trained face parser, got .*, which is of method 'gfc'"):
+        GFC.build("test", {"parser": str(tmp_path)}).prepare(dataset)

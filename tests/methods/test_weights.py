@@ -7,14 +7,17 @@ import json
 import os
 import pickle
 import struct
+from typing import ClassVar
 
 import pytest
 import safetensors.torch
 import torch
 
 from occface.errors import UsageError
+from occface.methods import METHODS
+from occface.methods.bicubic import Bicubic
 from occface.methods.gfc import GFC
-from occface.methods.weights import SCHEMA, load_method, misfit, save_weights
+from occface.methods.weights import SCHEMA, LoadedMethod, load_method, misfit, save_weights, untrained
 
 
 class Trap:
@@ -224,6 +227,14 @@ def test_configurations_that_do_not_fit(run, method, changes, said):
     assert said in refused(run)
 
 
+def test_weights_of_before_a_setting_was_added_are_read_as_what_was_done_then(run, method):
+    old = {key: value for key, value in method.config.items() if key not in method.ADDED}
+    assert len(old) < len(method.config)
+    rewrite(run, config=old)
+    loaded = load_method(run).method
+    assert {key: loaded.config[key] for key in method.ADDED} == method.ADDED
+
+
 def test_what_is_no_weights_file(tmp_path, run):
     for path in (tmp_path / "none", tmp_path, tmp_path / "none.safetensors", run / "weights.json"):
         assert "expected a run folder with weights.safetensors, or a .safetensors file" in refused(path)
@@ -234,3 +245,43 @@ def test_misfit_says_the_first_and_how_many_more():
     assert misfit(here, here) is None
     assert misfit({"c": (1,)}, here) == "a is missing, and 2 more"
     assert misfit({**here, "y" * 500: ()}, here) == f"{'y' * 80} is not expected"
+
+
+class Searches(Bicubic):
+    """A method without weights whose results depend on settings, and on something that a fingerprint names."""
+
+    name = "searches"
+    PRESETS: ClassVar = {"test": {"steps": 3}, "paper": {"steps": 100}, "cpu": {"steps": 50}}
+    found = "a"
+
+    def fingerprint(self):
+        return {"generator": self.found} if self.found else {}
+
+
+def test_what_an_untrained_method_is_told_apart_by(monkeypatch):
+    monkeypatch.setitem(METHODS._entries, "searches", Searches)
+    assert untrained("bicubic").identity == "bicubic"
+    made = [untrained("searches"), untrained("searches", "cpu"), untrained("searches", "cpu", {"steps": 9})]
+    assert [one.method.config["steps"] for one in made] == [100, 50, 9]
+    assert [one.card["preset"] for one in made] == ["paper", "cpu", "cpu"]
+    assert not any(one.trained for one in made)
+    identities = [one.identity for one in made]
+    assert len(set(identities)) == 3
+    assert all(identity.startswith("searches-") for identity in identities)
+    assert untrained("searches", "cpu", {"steps": 100}).identity == identities[0]
+    monkeypatch.setattr(Searches, "found", "b")
+    assert untrained("searches").identity != identities[0]
+    with pytest.raises(UsageError, match="no preset 'gpu'"):
+        untrained("searches", "gpu")
+    with pytest.raises(UsageError, match="no setting 'step': did you mean 'steps'"):
+        untrained("searches", "cpu", {"step": 1})
+
+
+def test_trained_weights_with_and_without_something_else_behind_them(run, monkeypatch):
+    loaded = load_method(run)
+    assert loaded.trained
+    assert loaded.identity == loaded.card["sha256"]
+    leaning = LoadedMethod("gfc", Searches({"steps": 1}), loaded.card)
+    assert leaning.identity.startswith(f"{loaded.card['sha256']}-")
+    monkeypatch.setattr(Searches, "found", "")
+    assert LoadedMethod("gfc", Searches({"steps": 1}), loaded.card).identity == loaded.card["sha256"]
