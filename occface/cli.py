@@ -187,6 +187,7 @@ def demo(as_json: bool, **options: Any) -> None:
 )
 @click.option("--faces", default="largest", help="Which faces of a photograph: largest, central or all.")
 @click.option("--landmarks", "landmarker", default="dlib", help="What finds the 68 landmarks: dlib or fan.")
+@click.option("--lr-landmarks", help="The same on LR faces, if another: dlib, fan, or fan:RUN, a run of `train fan`.")
 @click.option("--keep-uncropped", is_flag=True, help="Store the photographs too, so that faces can be pasted back.")
 @click.option("--preview", type=click.Path(path_type=Path), help="Draw 32 of the pairs into this PNG file.")
 @click.option("--contact-sheet", type=click.Path(path_type=Path), help="Draw all people of --identities into this PNG file.")
@@ -207,6 +208,7 @@ def make_dataset(source: str, output: Path, as_json: bool, **options: Any) -> No
     """
     from occface.dataset.config import DatasetConfig
     from occface.dataset.make import make_dataset as make
+    from occface.faces.trained_fan import named
     from occface.occlusion import MaskFolder
     from occface.parallel import default_workers
     from occface.sources import open_source
@@ -220,6 +222,7 @@ def make_dataset(source: str, output: Path, as_json: bool, **options: Any) -> No
     folder, inverted = options.pop("mask_dir"), options.pop("invert_masks")
     if inverted and not folder:
         raise UsageError("--invert-masks is about the masks of --mask-dir: give that too, or leave it out")
+    on_lr = options.pop("lr_landmarks")
     outputs = ("preview", "contact_sheet", "write_faces")
     running = {name: options.pop(name) for name in ("backend", "scheduler", "resume", "overwrite", *outputs)}
     workers = options.pop("workers") or default_workers()
@@ -227,6 +230,7 @@ def make_dataset(source: str, output: Path, as_json: bool, **options: Any) -> No
         options.pop("preset"),
         detectors=detectors,
         mask_folder=MaskFolder(folder, inverted) if folder else None,
+        lr_landmarker=named(on_lr) if on_lr else None,
         **options,
     )
     made = make(opened, output, config, workers=workers, **running)

@@ -10,6 +10,8 @@ from typing import Any
 
 from occface import faces, occlusion, seeding
 from occface.errors import UsageError
+from occface.faces.landmarks import LrLandmarker
+from occface.faces.trained_fan import TrainedFanLandmarks
 from occface.occlusion import MaskFolder, degrade
 from occface.registry import did_you_mean
 from occface.sources.base import Photo
@@ -43,6 +45,8 @@ class DatasetConfig:
         Which of the faces found are taken: ``"largest"``, ``"central"`` or ``"all"``.
     landmarker : str
         A name in `occface.faces.LANDMARKERS`, for HR and LR faces; landmarks that the source gives come before its own on HR.
+    lr_landmarker : str, TrainedFanLandmarks or None
+        What finds the landmarks of LR faces, if not `landmarker`: another name, or a FAN that was trained here.
     keep_uncropped : bool
         Whether the photographs themselves are stored too, so that faces can be pasted back.
     """
@@ -58,6 +62,7 @@ class DatasetConfig:
     detectors: tuple[str, ...] = ("given", "dlib")
     faces: str = "largest"
     landmarker: str = "dlib"
+    lr_landmarker: str | TrainedFanLandmarks | None = None
     keep_uncropped: bool = False
 
     def __post_init__(self) -> None:
@@ -75,7 +80,7 @@ class DatasetConfig:
             ("fill", self.fill, degrade.FILLS),
             ("LR kernel", self.lr_kernel, degrade.LR_KERNELS),
             *(("detector", name, faces.DETECTORS) for name in self.detectors),
-            ("landmark detector", self.landmarker, faces.LANDMARKERS),
+            *(("landmark detector", name, faces.LANDMARKERS) for name in self._named_landmarkers()),
             ("choice of faces", self.faces, faces.CHOICES),
         )
         for kind, name, known in named:
@@ -113,11 +118,22 @@ class DatasetConfig:
         repeats = [f"@{number}" if number > 1 else "" for number in range(1, draws + 1)]
         return cls(**{**chosen, "masks": tuple(mask + repeat for mask in chosen["masks"] for repeat in repeats)})
 
+    def _named_landmarkers(self) -> list[str]:
+        return [name for name in (self.landmarker, self.lr_landmarker) if isinstance(name, str)]
+
+    def on_lr(self) -> LrLandmarker:
+        """Return what finds the landmarks of LR faces."""
+        chosen = self.lr_landmarker or self.landmarker
+        return faces.LANDMARKERS.get(chosen)() if isinstance(chosen, str) else chosen
+
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         folder = self.mask_folder.describe() if self.mask_folder else None
-        lists = {"masks": list(self.masks), "detectors": list(self.detectors)}
+        lists: dict[str, Any] = {"masks": list(self.masks), "detectors": list(self.detectors)}
+        on_lr = values.pop("lr_landmarker")
+        if on_lr is not None:  # else nothing is said of it, as in data sets made before there was a choice
+            lists["lr_landmarker"] = on_lr if isinstance(on_lr, str) else on_lr.describe()
         return {**values, **lists, "mask_folder": folder, "test": float(self.test), "val": float(self.val)}
 
 

@@ -204,7 +204,8 @@ def _make(
         return _made_before(output, configuration, resume)
     request = {"schema_version": SCHEMA_VERSION, "versions": software_versions(), "configuration": configuration}
     needed = [asset for name in config.detectors for asset in faces.DETECTORS.get(name).assets]
-    assets.obtain([*source.assets, *needed, *faces.LANDMARKERS.get(config.landmarker).assets])
+    needed += [*faces.LANDMARKERS.get(config.landmarker).assets, *config.on_lr().assets]
+    assets.obtain([*source.assets, *needed])
     parts = _open_parts(output, request, resume, overwrite)
     files.remove_leftovers(output)
     shards = plan_shards(photos, config)

@@ -13,7 +13,8 @@ from occface import faces, files, occlusion, seeding
 from occface.dataset.config import DatasetConfig
 from occface.dataset.schema import LR_SIZE, UNKNOWN_CLASS
 from occface.errors import BadImageError
-from occface.faces import AlignedFace, Landmarker, align
+from occface.faces import AlignedFace, align
+from occface.faces.landmarks import LrLandmarker
 from occface.faces.mirror import mirror_classes
 from occface.faces.turning import Turning
 from occface.images import encode_png
@@ -96,7 +97,7 @@ def make_records(
     """
     seen = _look if photo.turns or photo.mirrored or photo.group else _look.__wrapped__
     photograph, found = seen(cast(Any, source), _upright(photo), config.detectors, config.faces, config.landmarker)
-    landmarker = faces.LANDMARKERS.get(config.landmarker)()
+    landmarker = config.on_lr()
     records: list[dict[str, Any]] = []
     rejected: list[tuple[str, str]] = []
     for number, face in enumerate(found):
@@ -199,7 +200,7 @@ def _parsing(parsing: np.ndarray | None, face: AlignedFace) -> np.ndarray:
     return align.warp_labels(parsing, face.transform, size)
 
 
-def _occluded(photo: Photo, face: AlignedFace, landmarker: Landmarker, place: Place, config: DatasetConfig) -> dict[str, Any]:
+def _occluded(photo: Photo, face: AlignedFace, landmarker: LrLandmarker, place: Place, config: DatasetConfig) -> dict[str, Any]:
     """Return the mask, the LR face and its landmarks for each mask type, and the LR face without any."""
     turning = Turning(photo.turns, photo.mirrored)
     hr, landmarks = turning.picture(face.hr), turning.landmarks(face.landmarks)

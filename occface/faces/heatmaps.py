@@ -1,4 +1,4 @@
-"""Landmark heatmaps: Gaussians drawn where landmarks are known, or what FAN sees in a picture."""
+"""Landmark heatmaps: Gaussians drawn where landmarks are known, or what FAN sees in a picture; and landmarks read from them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,21 @@ from torch import Tensor, nn
 
 from occface.errors import UsageError
 from occface.faces.align import CROP_BOX, CROP_SIZE
-from occface.faces.fan import frame, published_network
+from occface.faces.fan import frame, peaks, published_network
+from occface.faces.trained_fan import seen_heatmaps
 from occface.networks.fan import FAN
 from occface.registry import did_you_mean
 
-__all__ = ["FAN_READINGS", "LANDMARK_SETS", "FanHeatmaps", "gaussian_heatmaps"]
+__all__ = [
+    "DECODINGS",
+    "FAN_READINGS",
+    "LANDMARK_SETS",
+    "FanHeatmaps",
+    "TrainedFanHeatmaps",
+    "expected_places",
+    "gaussian_heatmaps",
+    "read_landmarks",
+]
 
 _ALL = tuple(range(68))
 _EYE_CORNERS, _MOUTH_CORNERS = (36, 39, 42, 45), (48, 54)
@@ -31,6 +41,9 @@ LANDMARK_SETS: dict[str, tuple[tuple[int, ...], ...]] = {
 #: How FAN is shown an aligned face: as it was trained, or as the released code does.
 FAN_READINGS: tuple[str, ...] = ("framed", "released")
 _FAN_INPUT, _FAN_MAP = 256, 64
+
+#: How landmarks are read from heatmaps: see `read_landmarks`.
+DECODINGS: tuple[str, ...] = ("peaks", "expected")
 
 
 def gaussian_heatmaps(landmarks: Tensor, size: int) -> Tensor:
@@ -62,6 +75,70 @@ def gaussian_heatmaps(landmarks: Tensor, size: int) -> Tensor:
     pixels = torch.arange(size, device=landmarks.device, dtype=torch.float32)
     profiles = torch.exp(-0.5 * ((pixels - centres.unsqueeze(-1)) / sigma) ** 2)  # (B, K, 2, size): a Gaussian is separable
     return profiles[:, :, 1, :, None] * profiles[:, :, 0, None, :]
+
+
+def expected_places(maps: Tensor) -> Tensor:
+    """Return the centre of mass of the square of each heatmap, with gradients.
+
+    Squared, because the little that a network leaves all over a map would draw the centre of mass to the map's middle. What
+    is below zero has no mass.
+
+    Parameters
+    ----------
+    maps : Tensor
+        (B, K, size, size), of any float type.
+
+    Returns
+    -------
+    Tensor
+        (B, K, 2) float32 x and y in pixels of the 128x128 crop; the crop's centre for a map without mass.
+
+    Examples
+    --------
+    >>> expected_places(gaussian_heatmaps(torch.tensor([[[40.25, 77.0]]]), 64))
+    tensor([[[40.2500, 77.0000]]])
+    """
+    mass = maps.float().clamp(min=0) ** 2
+    size = maps.shape[-1]
+    # From the middle, so that a map of nothing, to which a little is added against division by zero, gives the middle.
+    pixels = torch.arange(size, device=maps.device, dtype=torch.float32) - (size - 1) / 2
+    total = mass.sum((2, 3)) + 1e-6
+    places = torch.stack([(mass.sum(2) * pixels).sum(-1), (mass.sum(3) * pixels).sum(-1)], dim=-1) / total.unsqueeze(-1)
+    return places * (CROP_SIZE / size) + (CROP_SIZE - 1) / 2
+
+
+def read_landmarks(maps: Tensor, decoding: str) -> Tensor:
+    """Return where heatmaps say that landmarks lie.
+
+    Parameters
+    ----------
+    maps : Tensor
+        (B, K, size, size).
+    decoding : {"peaks", "expected"}
+        The highest pixel and a quarter towards its higher neighbour, as FAN's authors do; or `expected_places`.
+
+    Returns
+    -------
+    Tensor
+        (B, K, 2) float32 x and y in pixels of the 128x128 crop, on the device of `maps`.
+
+    Raises
+    ------
+    UsageError
+        If there is no such decoding.
+
+    Examples
+    --------
+    >>> read_landmarks(gaussian_heatmaps(torch.tensor([[[40.5, 76.5]]]), 64), "peaks")
+    tensor([[[40.5000, 76.5000]]])
+    """
+    if decoding not in DECODINGS:
+        raise UsageError(f"unknown decoding of heatmaps '{decoding}': {did_you_mean(decoding, DECODINGS)}")
+    if decoding == "expected":
+        return expected_places(maps)
+    found = torch.from_numpy(peaks(maps.detach().float().flatten(0, 1).cpu().numpy())).float()
+    places = found * (CROP_SIZE / maps.shape[-1]) - 0.5
+    return places.view(*maps.shape[:2], 2).to(maps.device)
 
 
 class FanHeatmaps(nn.Module):
@@ -127,6 +204,29 @@ class FanHeatmaps(nn.Module):
             return F.interpolate(maps.float(), size=(size, size), mode="bilinear", align_corners=False).clamp(0, 1)
         seen = _sampled((images.float() + 1) / 2, self.framed_grid, _FAN_INPUT, "reflection")
         return _sampled(self.network(seen).float(), self.crop_grid, size, "zeros").clamp(0, 1)
+
+
+class TrainedFanHeatmaps(nn.Module):
+    """What a FAN trained on 128 crops (method ``fan``) sees in aligned faces of any size, without gradients.
+
+    Parameters
+    ----------
+    network : FAN
+        Such a network, for example ``TrainedFanLandmarks.open(run).network()``.
+    """
+
+    def __init__(self, network: FAN) -> None:
+        super().__init__()
+        self.network = network.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> TrainedFanHeatmaps:
+        """Stay in evaluation mode: the landmark estimator does not learn."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor, size: int) -> Tensor:
+        """Return the heatmaps (B, 68, size, size) in [0, 1] of aligned faces (B, 3, N, N) in [-1, 1]."""
+        return seen_heatmaps(self.network, images, size).float().clamp(0, 1)
 
 
 def _sampled(images: Tensor, transform: Tensor, size: int, beyond: str) -> Tensor:

@@ -14,20 +14,25 @@ from occface import assets
 from occface.faces.align import CROP_BOX, CROP_SIZE
 from occface.faces.detect import check_box
 
-__all__ = ["DlibLandmarks", "Landmarker"]
+__all__ = ["DlibLandmarks", "Landmarker", "LrLandmarker", "nrmse"]
 
 
-class Landmarker(Protocol):
-    """What finds landmarks. Instances are light and picklable; models are loaded on first use, once per process."""
+class LrLandmarker(Protocol):
+    """What finds landmarks in LR faces. Instances are light and picklable; models are loaded once per process."""
 
-    name: ClassVar[str]
     assets: ClassVar[tuple[str, ...]]
-
-    def __call__(self, image: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
-        """Return (68, 2) float32 landmarks, in pixels of `image`, of the face in `box`."""
 
     def on_lr(self, lr: np.ndarray) -> np.ndarray:
         """Return (68, 2) float32 landmarks, in pixels of the 128 crop, of an aligned LR face, uint8 (16, 16, 3)."""
+
+
+class Landmarker(LrLandmarker, Protocol):
+    """What finds landmarks in photographs too. Instances are light and picklable; models are loaded on first use."""
+
+    name: ClassVar[str]
+
+    def __call__(self, image: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
+        """Return (68, 2) float32 landmarks, in pixels of `image`, of the face in `box`."""
 
 
 #: The side of the box in pixels below which a face is enlarged for the predictor, which gives whole pixels only. Held against
@@ -122,3 +127,28 @@ def _predict(image: np.ndarray, box: np.ndarray, factor: float) -> np.ndarray:
     shape = _predictor()(np.ascontiguousarray(image), dlib.rectangle(left, top, right - 1, bottom - 1))
     points = np.array([(point.x, point.y) for point in shape.parts()], dtype=np.float64)
     return (points + 0.5) / factor - 0.5
+
+
+def nrmse(found: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Return the root mean square distance of landmarks over that of the outer eye corners, in per cent.
+
+    Parameters
+    ----------
+    found, true : numpy.ndarray
+        (N, 68, 2) landmarks of the same faces; the eyes are those of `true`.
+
+    Returns
+    -------
+    numpy.ndarray
+        (N,) float64.
+
+    Examples
+    --------
+    >>> true = np.zeros((1, 68, 2))
+    >>> true[0, 45] = (50, 0)
+    >>> nrmse(true + [3, 4], true).tolist()
+    [10.0]
+    """
+    squares = ((found.astype(np.float64) - true) ** 2).sum(axis=-1)
+    eyes = np.linalg.norm(true[:, 45].astype(np.float64) - true[:, 36], axis=-1)
+    return 100 * np.sqrt(squares.mean(axis=-1)) / eyes

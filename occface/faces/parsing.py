@@ -28,9 +28,9 @@ FSRNET_PARTS = ("skin", "l_brow", "r_brow", "l_eye", "r_eye", "l_ear", "r_ear", 
 UNKNOWN = 255
 
 #: What a class is called where it is not told apart: what lies on the face is face, what hangs or is worn beside it is not.
-_MERGED = {name: "skin" for name in ("l_ear", "r_ear", "eye_g")} | {
-    name: "background" for name in ("hat", "ear_r", "neck_l", "neck", "cloth")
-}
+_MERGED = dict.fromkeys(("l_ear", "r_ear", "eye_g"), "skin") | dict.fromkeys(
+    ("hat", "ear_r", "neck_l", "neck", "cloth"), "background"
+)
 
 
 def class_table(names: Sequence[str], wanted: Sequence[str]) -> Tensor:

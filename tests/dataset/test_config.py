@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from occface.dataset.config import DatasetConfig, assign_splits
 from occface.errors import UsageError
+from occface.faces.trained_fan import TrainedFanLandmarks
 from occface.sources.base import Photo
 
 
@@ -49,6 +50,7 @@ def test_the_source_s_own_splits_hold():
         ({"detectors": ("x",)}, "unknown detector"),
         ({"detectors": ()}, "one or more detectors"),
         ({"landmarker": "dlip"}, "did you mean 'dlib'"),
+        ({"lr_landmarker": "fann"}, "did you mean 'fan'"),
         ({"faces": "biggest"}, "unknown choice of faces"),
         ({"masks": ("folder",)}, "--mask-dir"),
         ({"test": -1}, "--test"),
@@ -68,3 +70,13 @@ def test_a_preset_is_replaced_by_what_is_given():
 
 def test_several_draws_of_a_mask_type_are_types_of_their_own():
     assert DatasetConfig.from_preset("paper", draws=2).masks == ("irregular", "irregular@2", "square", "square@2")
+
+
+def test_what_finds_landmarks_in_lr_faces_is_what_finds_the_others_unless_named():
+    config = DatasetConfig()
+    assert (config.on_lr().name, "lr_landmarker" in config.as_dict()) == ("dlib", False)
+    assert DatasetConfig(lr_landmarker="fan").on_lr().name == "fan"
+    trained = TrainedFanLandmarks("/some/where/weights.safetensors", "ab" * 32)
+    config = DatasetConfig(lr_landmarker=trained)
+    assert config.on_lr() is trained
+    assert config.as_dict()["lr_landmarker"] == {"method": "fan", "sha256": "ab" * 32}

@@ -11,7 +11,14 @@ import torch.nn.functional as F
 from occface.errors import AssetError, UsageError
 from occface.faces.align import CROP_BOX
 from occface.faces.fan import frame
-from occface.faces.heatmaps import LANDMARK_SETS, FanHeatmaps, gaussian_heatmaps
+from occface.faces.heatmaps import (
+    LANDMARK_SETS,
+    FanHeatmaps,
+    TrainedFanHeatmaps,
+    expected_places,
+    gaussian_heatmaps,
+    read_landmarks,
+)
 from occface.networks.fan import FAN
 
 
@@ -102,3 +109,63 @@ def test_landmark_sets_are_as_released():
     assert (len(set(small)), len(set(middle)), len(set(whole))) == (7, 42, 68)
     assert set(small) <= set(middle)
     assert LANDMARK_SETS["full68"] == (tuple(range(68)),) * 3
+
+
+def test_the_expected_place_is_the_centre_of_mass_of_the_squares():
+    maps = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0)) - 0.3
+    found = expected_places(maps)
+    for face in range(2):
+        for landmark in range(3):
+            mass = across = down = 0.0
+            for y in range(8):
+                for x in range(8):
+                    value = max(0.0, float(maps[face, landmark, y, x])) ** 2
+                    mass, across, down = mass + value, across + value * x, down + value * y
+            wanted = [(across / mass + 0.5) * 16 - 0.5, (down / mass + 0.5) * 16 - 0.5]
+            assert found[face, landmark].tolist() == pytest.approx(wanted, abs=1e-3)
+
+
+def test_an_empty_map_lies_in_the_middle_and_gives_finite_gradients():
+    maps = torch.full((1, 1, 8, 8), -1.0, requires_grad=True)
+    found = expected_places(maps)
+    assert found.tolist() == [[[63.5, 63.5]]]
+    found.sum().backward()
+    assert bool(torch.isfinite(maps.grad).all())
+
+
+def test_peaks_are_pixels_and_a_quarter_towards_the_higher_neighbour():
+    maps = torch.zeros(2, 1, 64, 64)
+    maps[0, 0, 10, 20:22] = torch.tensor([1.0, 0.5])  # middle of pixel (20, 10), a quarter to the right
+    maps[1, 0, 40, 30] = 1.0
+    assert read_landmarks(maps, "peaks").tolist() == [[[41.0, 20.5]], [[60.5, 80.5]]]
+
+
+def test_both_decodings_return_what_was_drawn():
+    points = torch.rand(2, 68, 2, generator=torch.Generator().manual_seed(1)) * 100 + 14
+    maps = gaussian_heatmaps(points, 64)
+    torch.testing.assert_close(read_landmarks(maps, "expected"), points, atol=0.01, rtol=0)
+    assert float((read_landmarks(maps, "peaks") - points).abs().max()) < 0.51
+    with pytest.raises(UsageError, match="did you mean 'peaks'"):
+        read_landmarks(maps, "peak")
+
+
+class HalfEcho(torch.nn.Module):
+    """Stands where a FAN for crops stands: its heatmaps are the picture it sees, in grey, at half of the size."""
+
+    def forward(self, x):
+        self.seen = x
+        return F.avg_pool2d(x.mean(1, keepdim=True), 2).expand(-1, 68, -1, -1)
+
+
+@pytest.mark.parametrize(("size", "maps_size"), [(16, 16), (128, 64), (128, 32), (64, 16)])
+def test_a_fan_for_crops_sees_the_whole_crop_and_its_heatmaps_lie_in_their_places(size, maps_size):
+    place = torch.tensor([[[40.0, 81.0]]])
+    spot = gaussian_heatmaps(place, 128).expand(-1, 3, -1, -1) * 2 - 1
+    fan = TrainedFanHeatmaps(HalfEcho()).train()
+    images = spot if size == 128 else F.interpolate(spot, size=(size, size), mode="bilinear", antialias=True)
+    maps = fan(images, maps_size)
+    assert fan.network.seen.shape == (1, 3, 128, 128)
+    assert -1e-6 < float(fan.network.seen.min()) < 0.1 < float(fan.network.seen.max()) < 1 + 1e-6
+    assert maps.shape == (1, 68, maps_size, maps_size)
+    assert not fan.network.training
+    assert centre(maps[0, 7]) == pytest.approx((place[0, 0].numpy() + 0.5) * maps_size / 128 - 0.5, abs=0.25)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import pickle
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from PIL import Image
 from occface.errors import BadImageError
 from occface.faces import align, align_found
 from occface.faces.detect import DlibDetector
-from occface.faces.landmarks import DlibLandmarks, _predictor
+from occface.faces.landmarks import DlibLandmarks, _predictor, nrmse
 from occface.images import read_image
 
 FACES = sorted((Path(__file__).parents[1] / "data" / "faces").glob("*.jpg"))
@@ -106,3 +107,12 @@ def test_the_landmarker_is_light_and_its_model_loaded_once():
     for _ in range(2):
         landmarker(np.zeros((50, 50, 3), np.uint8), (5.0, 5.0, 45.0, 45.0))
     assert _predictor.cache_info().misses == 1
+
+
+def test_nrmse_is_that_of_each_face_by_its_own_eyes():
+    rng = np.random.default_rng(0)
+    found, true = (rng.uniform(0, 128, (3, 68, 2)).astype(np.float32) for _ in range(2))
+    for face, value in enumerate(nrmse(found, true)):
+        squares = [math.dist(a, b) ** 2 for a, b in zip(found[face].tolist(), true[face].tolist(), strict=True)]
+        eyes = math.dist(true[face, 36].tolist(), true[face, 45].tolist())
+        assert value == pytest.approx(100 * math.sqrt(sum(squares) / 68) / eyes, rel=1e-6)

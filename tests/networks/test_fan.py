@@ -57,3 +57,21 @@ def test_the_first_hourglasses_can_be_asked_alone():
     assert torch.equal(two(picture, hourglasses=1), one(picture))
     assert torch.equal(two(picture, hourglasses=2), two(picture))
     assert not torch.equal(two(picture, hourglasses=1), two(picture))
+
+
+def test_without_the_pool_a_picture_of_128_gives_maps_of_64_with_the_same_parameters():
+    small = FAN(1, 5, width=32, pooled=False).eval()
+    pooled = FAN(1, 5, width=32).eval()
+    pooled.load_state_dict(small.state_dict())
+    picture = torch.rand(1, 3, 128, 128)
+    assert small(picture).shape == (1, 5, 64, 64)
+    assert pooled(picture).shape == (1, 5, 32, 32)
+
+
+def test_each_gives_what_every_hourglass_gives():
+    torch.manual_seed(0)
+    network, picture = FAN(3, 4, width=16).eval(), torch.rand(2, 3, 64, 64)
+    each = network(picture, each=True)
+    assert each.shape == (3, 2, 4, 16, 16)
+    for number in (1, 2, 3):
+        assert torch.equal(each[number - 1], network(picture, hourglasses=number))

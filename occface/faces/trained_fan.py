@@ -1,0 +1,168 @@
+"""A FAN that was trained here on aligned faces (method ``fan``): landmarks and heatmaps of 128 crops and of LR faces.
+
+Its run folder, or the ``.safetensors`` file in it with the card beside, is all that is needed. The network sees the crop as
+it is; the published one wants a wider frame (`occface.faces.fan`).
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from occface import files
+from occface.errors import UsageError, first_line
+from occface.images import to_float
+from occface.networks.inference import one_thread
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+    from occface.networks.fan import FAN
+
+__all__ = ["TrainedFanLandmarks", "enlarged", "named", "seen_heatmaps"]
+
+_WEIGHTS = "weights.safetensors"
+_PREFIX = "fan:"
+
+
+def enlarged(images: Tensor, size: int = 128) -> Tensor:
+    """Return LR faces as the network is shown them: bicubic (a = -0.5), in the range that they had.
+
+    Parameters
+    ----------
+    images : Tensor
+        (B, 3, N, N) RGB in [-1, 1].
+    size : int
+        The side to bring them to; images of that size stay as they are.
+    """
+    from torch.nn.functional import interpolate
+
+    if images.shape[-1] == size:
+        return images
+    return interpolate(images.float(), size=(size, size), mode="bicubic", antialias=True).clamp(-1, 1)
+
+
+def seen_heatmaps(network: Module, images: Tensor, size: int = 64) -> Tensor:
+    """Return what a network that was trained on 128 crops sees in aligned faces of any size, with gradients.
+
+    Parameters
+    ----------
+    network : Module
+        A FAN with ``pooled=False``.
+    images : Tensor
+        (B, 3, N, N) RGB in [-1, 1].
+    size : int
+        Height and width of the maps; the network's own are of 64.
+
+    Returns
+    -------
+    Tensor
+        (B, 68, size, size), around [0, 1], not clamped.
+    """
+    from torch.nn.functional import interpolate
+
+    maps: Tensor = network((enlarged(images) + 1) / 2)
+    if maps.shape[-1] == size:
+        return maps
+    return interpolate(maps.float(), size=(size, size), mode="bilinear", antialias=True)
+
+
+@dataclass(frozen=True)
+class TrainedFanLandmarks:
+    """The landmarks of LR faces by a FAN that was trained here, on one thread; it pickles as a path and a hash.
+
+    It finds no landmarks in photographs: it knows aligned crops only, and a crop is aligned by its landmarks.
+
+    Attributes
+    ----------
+    path : str
+        The weights' file, absolute.
+    sha256 : str
+        Its hash; what it finds depends on that, not on where the file lies.
+    """
+
+    path: str
+    sha256: str
+    name: ClassVar[str] = "fan"
+    assets: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def open(cls, run: str | os.PathLike[str]) -> TrainedFanLandmarks:
+        """Take those of a run folder, or of a ``.safetensors`` file with its card beside.
+
+        Raises
+        ------
+        UsageError
+            If there are no weights of method ``fan``, or they are damaged or another card's.
+        """
+        given = Path(run).absolute()
+        path = given / _WEIGHTS if given.is_dir() else given
+        if path.suffix != ".safetensors" or not path.is_file():
+            raise UsageError(f"expected a run folder of method 'fan' at {run}: train one by `occface train fan`")
+        trained = cls(str(path), files.sha256_file(path))
+        _network(trained)
+        return trained
+
+    def describe(self) -> dict[str, Any]:
+        """Return what determines the landmarks that it finds."""
+        return {"method": "fan", "sha256": self.sha256}
+
+    def on_lr(self, lr: np.ndarray) -> np.ndarray:
+        """Return (68, 2) float32 landmarks, in pixels of the 128 crop, of an aligned LR face, uint8 (16, 16, 3)."""
+        from occface.faces.heatmaps import read_landmarks
+
+        network, decoding = _network(self)
+        with one_thread():
+            maps = seen_heatmaps(network, to_float(lr[None]))
+            return np.asarray(read_landmarks(maps, decoding)[0].numpy())
+
+    def network(self) -> FAN:
+        """Return a copy of the network, frozen, which may be moved to a device."""
+        return copy.deepcopy(_network(self)[0])
+
+
+@functools.lru_cache(maxsize=1)
+def _network(trained: TrainedFanLandmarks) -> tuple[FAN, str]:
+    """Return the network and how its heatmaps are read, loaded once per process."""
+    import safetensors.torch
+
+    from occface.networks.fan import FAN
+
+    path = Path(trained.path)
+    card = files.read_json(path.with_suffix(".json"))
+    if not isinstance(card, dict) or card.get("method") != "fan":
+        got = repr(card.get("method")) if isinstance(card, dict) else "no card"
+        raise UsageError(f"expected weights of method 'fan' at {path}, got {got}: name a run of `occface train fan`")
+    content = path.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if not found == card.get("sha256") == trained.sha256:
+        raise UsageError(
+            f"{path} is damaged, was replaced, or is not the file of its card: expected SHA-256 {card.get('sha256')}, got "
+            f"{found}; fetch both again, or train anew"
+        )
+    try:
+        config = card["config"]
+        network = FAN(config["stacks"], width=config["width"], pooled=False, prior=64 if config["mean_face"] else 0)
+        network.load_state_dict(safetensors.torch.load(content))
+        return network.requires_grad_(False).eval(), str(config["decoding"])
+    except Exception as error:  # a card or a header that someone else wrote can be wrong in many ways
+        raise UsageError(f"{path} is no network of method 'fan': {first_line(error)}; train one anew") from error
+
+
+def named(text: str) -> str | TrainedFanLandmarks:
+    """Return the LR landmark detector that a user names: ``fan:RUN`` is a FAN trained here, all else is a registered name.
+
+    Examples
+    --------
+    >>> named("dlib")
+    'dlib'
+    """
+    return TrainedFanLandmarks.open(text.removeprefix(_PREFIX)) if text.startswith(_PREFIX) else text
