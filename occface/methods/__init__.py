@@ -16,7 +16,17 @@ METHODS: Registry[type[Method]] = Registry(
     group="occface.methods",
     builtin={
         "bicubic": "occface.methods.bicubic:Bicubic",
+        "face-parser": "occface.methods.faceparser:FaceParser",
+        "fan": "occface.methods.fan:FanMethod",
+        "fcsr-gan": "occface.methods.fcsrgan:FCSRGAN",
+        "fhc": "occface.methods.fhc:FHC",
+        "fsrgan": "occface.methods.fsrnet:FSRGAN",
+        "fsrnet": "occface.methods.fsrnet:FSRNet",
         "gfc": "occface.methods.gfc:GFC",
         "pro-uigan": "occface.methods.prouigan:ProUIGAN",
+        "pulse": "occface.methods.pulse:PULSE",
+        "re-cpgan": "occface.methods.recpgan:ReCPGAN",
+        "real-esrgan": "occface.methods.realesrgan:RealESRGAN",
+        "stylegan": "occface.methods.stylegan:StyleGAN",
     },
 )
