@@ -17,9 +17,10 @@ from occface.errors import UsageError
 from occface.methods import METHODS
 from occface.methods.base import Batch, Method
 from occface.methods.weights import LoadedMethod, untrained
+from occface.occlusion.cells import cell_mask
 from occface.registry import did_you_mean
 
-__all__ = ["Pipeline", "build_pipeline", "cell_mask", "method_names", "order_of"]
+__all__ = ["Pipeline", "build_pipeline", "method_names", "order_of"]
 
 ORDERS = {
     ("sr", "inpaint"): "SR+PA",
@@ -62,27 +63,6 @@ def order_of(name: str) -> str:
     return ORDERS[roles]
 
 
-def cell_mask(mask: Tensor, cells: int = 16) -> Tensor:
-    """Return the mask of all HR pixels whose LR pixel an occlusion touches.
-
-    An LR pixel that averages over any occluded pixel is contaminated, and with it its whole cell of HR pixels.
-
-    Parameters
-    ----------
-    mask : Tensor
-        (B, 1, 128, 128) float, 1 where occluded.
-    cells : int
-        The LR face's height and width.
-
-    Returns
-    -------
-    Tensor
-        The shape of `mask`, 1 in every touched cell.
-    """
-    factor = mask.shape[-1] // cells
-    return F.interpolate(F.max_pool2d(mask, factor), scale_factor=factor, mode="nearest")
-
-
 def _bicubic(images: Tensor, size: int) -> Tensor:
     return F.interpolate(images, size=(size, size), mode="bicubic", align_corners=False, antialias=True).clamp(-1, 1)
 
@@ -105,8 +85,13 @@ class Pipeline:
 
     @property
     def identity(self) -> str:
-        """What distinguishes the pipeline with these weights from another one."""
+        """What distinguishes the pipeline with these weights and settings from another one."""
         return "+".join(stage.identity for stage in self.stages)
+
+    @property
+    def needs_mask(self) -> bool:
+        """Whether it must be told where the face is occluded."""
+        return any(stage.takes_mask for stage in self.stages)
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Tensor:
@@ -115,7 +100,7 @@ class Pipeline:
         Parameters
         ----------
         batch : dict of str to Tensor
-            ``lr`` (B, 3, 16, 16) in [-1, 1], occluded; ``mask`` (B, 1, 128, 128) for inpainting, which is given the true mask;
+            ``lr`` (B, 3, 16, 16) in [-1, 1], occluded; ``mask`` (B, 1, 128, 128) for methods that must be given one;
             ``landmarks_lr`` (B, 68, 2) for methods that need landmarks; ``landmarks`` for those that are given the true ones.
 
         Returns

@@ -6,7 +6,8 @@ from occface.errors import UsageError
 from occface.methods import METHODS
 from occface.methods.base import Method
 from occface.methods.weights import LoadedMethod, untrained
-from occface.pipelines import build_pipeline, cell_mask, order_of
+from occface.occlusion.cells import cell_mask
+from occface.pipelines import build_pipeline, order_of
 
 
 class Recorder(Method):
@@ -94,5 +95,35 @@ def test_a_pipeline_without_its_weights_is_one_line():
         build_pipeline("bicubic+gfc", {})
 
 
+def test_only_pipelines_that_fill_holes_need_a_mask():
+    methods = {
+        "gfc": LoadedMethod("gfc", Recorder("inpaint"), {}),
+        "pro-uigan": LoadedMethod("pro-uigan", Recorder("joint"), {}),
+        "fcsr-gan": LoadedMethod("fcsr-gan", Recorder("joint", {"mask"}), {}),
+    }
+    needs = {name: build_pipeline(name, methods).needs_mask for name in ("bicubic", "bicubic+gfc", "pro-uigan")}
+    assert needs == {"bicubic": False, "bicubic+gfc": True, "pro-uigan": False}
+
+
+def test_methods_that_restore_no_faces_make_no_pipeline(monkeypatch):
+    monkeypatch.setitem(METHODS._entries, "finder", Recorder("landmarks"))
+    with pytest.raises(UsageError, match="'finder' is no pipeline: its methods are landmarks"):
+        order_of("finder")
+
+
 def test_every_method_says_its_role():
-    assert {name: METHODS.get(name).role for name in METHODS} == {"bicubic": "sr", "gfc": "inpaint", "pro-uigan": "joint"}
+    known = {"bicubic": "sr", "gfc": "inpaint", "pro-uigan": "joint", "real-esrgan": "sr"}
+    assert {name: METHODS.get(name).role for name in known} == known
+
+
+@pytest.mark.parametrize(("name", "order"), [("real-esrgan+gfc", "SR+PA"), ("gfc+real-esrgan", "PA+SR")])
+def test_real_esrgan_in_both_orders(batch, name, order, monkeypatch):
+    """Its weights are left out: what is wired here does not depend on them."""
+    enlarge = torch.nn.Upsample(scale_factor=4, mode="nearest")
+    monkeypatch.setattr("occface.methods.realesrgan.RealESRGAN.network", lambda self, device: enlarge)
+    pipeline = build_pipeline(name, {"gfc": LoadedMethod("gfc", Recorder("inpaint"), {})})
+    result = pipeline(batch)
+    assert pipeline.order == order
+    assert result.shape == (len(batch["lr"]), 3, 128, 128)
+    assert result.abs().max() <= 1
+    assert result[cell_mask(batch["mask"]).expand_as(result) == 1].mean() > 0.8  # the hole was painted white

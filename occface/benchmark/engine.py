@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-import re
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,24 +15,20 @@ import numpy as np
 import pandas as pd
 import torch
 
-from occface import __version__, files, progress
+from occface import files, progress
 from occface.benchmark import show
-from occface.benchmark.recipe import Recipe, load_recipe
-from occface.benchmark.restoring import Restored, restore_pairs
+from occface.benchmark.recipe import load_recipe
+from occface.benchmark.restoring import BATCH, Restored, restore_pairs
 from occface.benchmark.scores import RESULT_FILE, ScoreRow, load_scores, write_scores
-from occface.dataset.reader import DatasetFile, FacePairs
-from occface.methods.weights import LoadedMethod, load_method
-from occface.metrics import CONTRACT
+from occface.benchmark.units import Unit, plan
+from occface.dataset.reader import FacePairs
+from occface.methods.weights import load_method, untrained
 from occface.metrics.image import psnr, ssim
-from occface.pipelines import Pipeline, build_pipeline
 from occface.training.devices import describe, resolve
 
 __all__ = ["Benchmark", "run_benchmark"]
 
 log = logging.getLogger("occface")
-
-#: Faces restored at once. Results do not depend on it beyond rounding; memory does.
-BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -62,44 +58,6 @@ class Benchmark:
     def text(self) -> str:
         """Return the table and where the report is."""
         return f"{self.printed}\n\nreport: {self.report}"
-
-
-@dataclass(frozen=True)
-class _Unit:
-    """One score file: a pipeline on a mask type of a data set."""
-
-    dataset: str
-    data: DatasetFile
-    mask: str
-    pipeline: Pipeline
-    split: str
-    limit: int | None
-
-    @property
-    def path(self) -> str:
-        # The digits keep apart names that differ only in characters that file names should not have.
-        digits = files.sha256_json([self.dataset, self.mask, self.pipeline.name])[:6]
-        return re.sub(r"[^\w.+-]+", "-", f"{self.dataset}_{self.mask}_{self.pipeline.name}_{digits}") + ".csv"
-
-    @property
-    def key(self) -> str:
-        """The hash of all that the scores depend on."""
-        return files.sha256_json(
-            [
-                self.dataset,
-                self.data.content_hash,
-                self.split,
-                self.mask,
-                self.pipeline.identity,
-                self.limit,
-                CONTRACT,
-                __version__,
-            ]
-        )
-
-    @property
-    def count(self) -> int:
-        return min(self.data.count(self.split), self.limit or 10**12)
 
 
 def run_benchmark(
@@ -138,7 +96,10 @@ def run_benchmark(
     folder = files.make_folder(out)
     place = resolve(device)
     methods = {name: load_method(path, place) for name, path in wanted.weights.items()}
-    units = list(_units(wanted, methods, limit))
+    methods |= {name: untrained(name, **_preset_and_settings(values)) for name, values in wanted.settings.items()}
+    units = list(plan(wanted, methods, limit))
+    if overwrite:
+        shutil.rmtree(folder / "figures" / "faces", ignore_errors=True)
     result = folder / "scores" / RESULT_FILE
     known = files.read_json(result).get("files", {}) if result.exists() else {}
     missing = [unit for unit in units if overwrite or not _is_scored(folder / "scores", unit, known)]
@@ -146,40 +107,39 @@ def run_benchmark(
         for unit in missing:
             started = time.monotonic()
             rows = list(_score(unit, place, bar))
-            facts = {
-                "key": unit.key,
-                "data": unit.data.content_hash,
-                "weights": {stage.name: stage.identity for stage in unit.pipeline.stages},
-                "seeds": {
-                    "data": unit.data.configuration["seed"],
-                    **{
-                        stage.name: stage.card["training"]["seed"] for stage in unit.pipeline.stages if "training" in stage.card
-                    },
-                },
-                "device": describe(place),
-                "seconds": round(time.monotonic() - started, 3),
-            }
+            seconds = round(time.monotonic() - started, 3)
+            facts = {**_facts(unit), "device": describe(place), "seconds": seconds}
             write_scores(folder / "scores" / unit.path, rows, facts)
     files.write_yaml(folder / "recipe.yaml", wanted.as_dict())
     scores = load_scores(folder / "scores", [unit.path for unit in units])
     failed = int((scores["error"] != "").sum())
     if failed:
         log.warning("%d images failed; their rows in %s say why", failed, folder / "scores")
-    shown = [(unit.dataset, unit.data, unit.mask) for unit in units if unit.pipeline.name == wanted.pipelines[0]]
-    pipelines = {unit.pipeline.name: unit.pipeline for unit in units}
-    table, printed = show.show_benchmark(folder, wanted, scores, shown, pipelines, methods, place)
+    table, printed = show.show_benchmark(folder, wanted, scores, units, place)
     return Benchmark(folder, table, printed, failed)
 
 
-def _units(recipe: Recipe, methods: Mapping[str, LoadedMethod], limit: int | None) -> Iterator[_Unit]:
-    for name, path in recipe.datasets.items():
-        data = DatasetFile(path)
-        for mask in FacePairs(data, recipe.split, recipe.masks).masks:
-            for pipeline in recipe.pipelines:
-                yield _Unit(name, data, mask, build_pipeline(pipeline, methods), recipe.split, limit)
+def _preset_and_settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Split what a recipe says of a method that has nothing to learn."""
+    settings = dict(values)
+    return {"preset": settings.pop("preset", None), "settings": settings}
 
 
-def _is_scored(folder: Path, unit: _Unit, known: Mapping[str, Any]) -> bool:
+def _facts(unit: Unit) -> dict[str, Any]:
+    """Return what the scores of a unit were made of."""
+    stages = unit.pipeline.stages
+    trainings = {stage.name: stage.card["training"]["seed"] for stage in stages if "training" in stage.card}
+    return {
+        "key": unit.key,
+        "data": unit.data.content_hash,
+        "mask_given": unit.mask_given,
+        "weights": {stage.name: stage.identity for stage in stages},
+        "settings": {stage.name: stage.method.config for stage in stages if not stage.trained and stage.method.config},
+        "seeds": {"data": unit.data.configuration["seed"], **trainings},
+    }
+
+
+def _is_scored(folder: Path, unit: Unit, known: Mapping[str, Any]) -> bool:
     """Tell whether a unit's scores are there, made from the same things, as they were written, and without failures."""
     path = folder / unit.path
     entry = known.get(unit.path, {})
@@ -189,13 +149,15 @@ def _is_scored(folder: Path, unit: _Unit, known: Mapping[str, Any]) -> bool:
     return scored
 
 
-def _score(unit: _Unit, device: torch.device, bar: Any) -> Iterator[ScoreRow]:
+def _score(unit: Unit, device: torch.device, bar: Any) -> Iterator[ScoreRow]:
     pairs = FacePairs(unit.data, unit.split, [unit.mask])
     columns = unit.data.columns(unit.split)
     for start in range(0, unit.count, BATCH):
         chosen = range(start, min(start + BATCH, unit.count))
         batch = [pairs[number] for number in chosen]
-        for number, pair, outcome in zip(chosen, batch, restore_pairs(unit.pipeline, batch, device), strict=True):
+        for number, pair, outcome in zip(
+            chosen, batch, restore_pairs(unit.pipeline, batch, device, unit.estimate), strict=True
+        ):
             face = columns.iloc[number]
             yield ScoreRow(
                 dataset=unit.dataset,
@@ -208,6 +170,7 @@ def _score(unit: _Unit, device: torch.device, bar: Any) -> Iterator[ScoreRow]:
                 expression=face["expression"],
                 pose=face["pose"],
                 hole_area=float(pair["mask"].mean()),
+                mask_given=unit.mask_given,
                 **_scores(outcome, pair["hr"]),
             )
             bar.update()

@@ -21,13 +21,16 @@ PAPER_DATASETS = ("CelebA-HQ", "Multi-PIE", "Helen")
 _TITLES = {
     "bicubic": "Bicubic",
     "fsrnet": "FSRNet",
+    "fsrgan": "FSRGAN",
     "fhc": "FHC",
     "pulse": "PULSE",
     "re-cpgan": "Re-CPGAN",
+    "real-esrgan": "Real-ESRGAN",
     "gfc": "GFC",
     "fcsr-gan": "FCSR-GAN",
     "pro-uigan": "Pro-UIGAN",
 }
+_ESTIMATED = " (mask estimated)"
 _MASKS = ("irregular", "square", "walk")
 
 _COMPARISON_CAPTION = (
@@ -37,15 +40,16 @@ _COMPARISON_CAPTION = (
 )
 
 
-def pipeline_title(pipeline: str) -> str:
+def pipeline_title(pipeline: str, mask_given: str = "") -> str:
     """Return the name of a pipeline as tables and figures print it; names that the paper does not have stay as they are.
 
     Examples
     --------
-    >>> pipeline_title("gfc+bicubic")
-    'GFC + Bicubic'
+    >>> pipeline_title("gfc+bicubic"), pipeline_title("fcsr-gan", "estimated")
+    ('GFC + Bicubic', 'FCSR-GAN (mask estimated)')
     """
-    return " + ".join(_TITLES.get(part, part) for part in pipeline.split("+"))
+    name = " + ".join(_TITLES.get(part, part) for part in pipeline.split("+"))
+    return name + _ESTIMATED if mask_given == "estimated" else name
 
 
 def mask_order(mask_type: str) -> tuple[int, str]:
@@ -60,7 +64,7 @@ def order_rows(table: pd.DataFrame) -> pd.DataFrame:
 
     def key(row: tuple[str, str, str]) -> tuple[object, ...]:
         mask_type, order, method = row
-        parts = [titles.index(part) if part in titles else len(titles) for part in method.split(" + ")]
+        parts = [titles.index(part) if part in titles else len(titles) for part in method.removesuffix(_ESTIMATED).split(" + ")]
         # The super-resolver tells the rows of one order apart: it comes last in PA+SR.
         return (*mask_order(mask_type), ORDERS.index(order), parts[-1] if order == "PA+SR" else parts[0], method)
 

@@ -1,18 +1,22 @@
-"""What a benchmark is asked for: data sets, weights, pipelines, mask types."""
+"""What a benchmark is asked for: data sets, weights, settings, pipelines, mask types, and which mask is given."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from occface import files
 from occface.errors import UsageError
+from occface.methods import METHODS
 from occface.pipelines import order_of
 from occface.registry import did_you_mean
 
 __all__ = ["Recipe", "load_recipe"]
+
+#: What a pipeline that needs a mask may be given.
+_MASKS_GIVEN = ("true", "estimated")
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,15 @@ class Recipe:
         Mask types; all that a data set holds where none is named.
     split : str
         The split that is scored.
+    settings : dict of str to dict
+        For methods that have nothing to learn: a ``preset``, and settings to replace in it.
+    mask_given : tuple of str
+        What pipelines that need a mask are given: ``"true"``, or ``"estimated"`` from the LR face; with both, each is scored
+        twice.
+    limits : dict of str to int
+        How many faces are scored, by pipeline, where it is not all.
+    pictured : int
+        Faces in the page of pictures, for each data set and mask type.
     """
 
     datasets: dict[str, Path]
@@ -38,6 +51,10 @@ class Recipe:
     weights: dict[str, Path]
     masks: tuple[str, ...] = ()
     split: str = "test"
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    mask_given: tuple[str, ...] = ("true",)
+    limits: dict[str, int] = field(default_factory=dict)
+    pictured: int = 3
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, as `load_recipe` takes them."""
@@ -47,6 +64,10 @@ class Recipe:
             "pipelines": list(self.pipelines),
             "masks": list(self.masks),
             "split": self.split,
+            "settings": {name: dict(values) for name, values in self.settings.items()},
+            "mask_given": list(self.mask_given),
+            "limits": dict(self.limits),
+            "pictured": self.pictured,
         }
 
 
@@ -62,6 +83,39 @@ def _names(given: Any, key: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(given))
 
 
+def _settings(given: Any, weights: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
+    if not isinstance(given, Mapping) or not all(isinstance(values, Mapping) for values in given.values()):
+        raise UsageError(f"expected 'settings' of the recipe to map methods to settings, got {given!r}")
+    for name in given:
+        METHODS.get(name)
+        if name in weights:
+            raise UsageError(f"the recipe gives method '{name}' both weights and settings: trained weights have their own")
+    return {str(name): {str(key): value for key, value in values.items()} for name, values in given.items()}
+
+
+def _masks_given(given: Any) -> tuple[str, ...]:
+    values = given if isinstance(given, list | tuple) else [given]
+    names = tuple(dict.fromkeys("true" if value is True else value for value in values))  # YAML reads true as a truth value
+    if not names or not all(name in _MASKS_GIVEN for name in names):
+        raise UsageError(f"expected 'mask_given' of the recipe to be true, estimated or a list of both, got {given!r}")
+    return names
+
+
+def _whole(given: Any, key: str) -> int:
+    if type(given) is not int or given < 1:
+        raise UsageError(f"expected '{key}' of the recipe to be a whole number from 1 on, got {given!r}")
+    return given
+
+
+def _limits(given: Any, pipelines: tuple[str, ...]) -> dict[str, int]:
+    if not isinstance(given, Mapping):
+        raise UsageError(f"expected 'limits' of the recipe to map pipelines to numbers of faces, got {given!r}")
+    for name in given:
+        if name not in pipelines:
+            raise UsageError(f"'limits' of the recipe names no pipeline of it, '{name}': {did_you_mean(str(name), pipelines)}")
+    return {name: _whole(number, f"limits: {name}") for name, number in given.items()}
+
+
 def load_recipe(given: str | Path | Mapping[str, Any]) -> Recipe:
     """Return the recipe of a YAML file or of plain values; paths in a file are taken from the file's folder.
 
@@ -74,7 +128,7 @@ def load_recipe(given: str | Path | Mapping[str, Any]) -> Recipe:
     values = given if isinstance(given, Mapping) else files.read_yaml(given)
     if not isinstance(values, Mapping):
         raise UsageError(f"expected a recipe with datasets and pipelines in {given}, got {type(values).__name__}")
-    known = [field.name for field in fields(Recipe)]
+    known = [entry.name for entry in fields(Recipe)]
     for key in values:
         if key not in known:
             raise UsageError(f"the recipe has an unknown key '{key}': {did_you_mean(str(key), known)}")
@@ -87,10 +141,15 @@ def load_recipe(given: str | Path | Mapping[str, Any]) -> Recipe:
     pipelines = _names(values["pipelines"], "pipelines")
     for pipeline in pipelines:
         order_of(pipeline)
+    weights = _paths(values.get("weights") or {}, "weights", base)
     return Recipe(
         datasets=_paths(values["datasets"], "datasets", base),
         pipelines=pipelines,
-        weights=_paths(values.get("weights") or {}, "weights", base),
+        weights=weights,
         masks=_names(values.get("masks") or [], "masks"),
         split=split,
+        settings=_settings(values.get("settings") or {}, weights),
+        mask_given=_masks_given(values.get("mask_given", "true")),
+        limits=_limits(values.get("limits") or {}, pipelines),
+        pictured=_whole(values.get("pictured", Recipe.pictured), "pictured"),
     )

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from occface.dataset.reader import collate
 from occface.errors import OccfaceError, first_line
 from occface.images import to_uint8
 from occface.pipelines import Pipeline
 
-__all__ = ["Restored", "restore_pairs"]
+__all__ = ["BATCH", "Restored", "restore_pairs"]
+
+#: Faces restored at once. Results do not depend on it beyond rounding; memory does.
+BATCH = 16
 
 
 class Restored(NamedTuple):
@@ -23,14 +28,22 @@ class Restored(NamedTuple):
     seconds: float
 
 
-def restore_pairs(pipeline: Pipeline, pairs: list[dict[str, np.ndarray]], device: torch.device) -> list[Restored | str]:
+def restore_pairs(
+    pipeline: Pipeline,
+    pairs: list[dict[str, np.ndarray]],
+    device: torch.device,
+    estimate: Callable[[Tensor], Tensor] | None = None,
+) -> list[Restored | str]:
     """Return for each pair of `FacePairs` the restored face, or why there is none.
 
-    When a batch fails its pairs are tried one by one. The seconds of a batch are shared evenly among its faces.
+    The pipeline is given the mask that `estimate` makes of the LR faces, or the true one where it is None. When a batch fails
+    its pairs are tried one by one. The seconds of a batch are shared evenly among its faces.
     """
     try:
         batch = {name: value.to(device) for name, value in collate(pairs).items()}
         started = time.perf_counter()
+        if estimate is not None:
+            batch["mask"] = estimate(batch["lr"])
         restored = pipeline(batch)
         finite = torch.isfinite(restored).flatten(1).all(1).tolist()  # also waits for the device
         seconds = (time.perf_counter() - started) / len(pairs)
@@ -39,7 +52,7 @@ def restore_pairs(pipeline: Pipeline, pairs: list[dict[str, np.ndarray]], device
         raise
     except Exception as error:  # whatever a method of others raises: it costs its own images, not the benchmark
         if len(pairs) > 1:
-            return [outcome for pair in pairs for outcome in restore_pairs(pipeline, [pair], device)]
+            return [outcome for pair in pairs for outcome in restore_pairs(pipeline, [pair], device, estimate)]
         return [f"{type(error).__name__}: {first_line(error)}"]
     bad = "the result holds values that are not finite"
     return [Restored(face, seconds) if good else bad for face, good in zip(faces, finite, strict=True)]

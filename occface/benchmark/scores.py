@@ -22,13 +22,16 @@ from occface.errors import UsageError, first_line
 from occface.metrics import CONTRACT
 from occface.versions import software_versions
 
-__all__ = ["COLUMNS", "ORDERS", "RESULT_FILE", "ScoreRow", "load_scores", "write_scores"]
+__all__ = ["COLUMNS", "MASKS_GIVEN", "ORDERS", "RESULT_FILE", "ScoreRow", "load_scores", "write_scores"]
 
 #: What a pipeline does, in the order of the paper's tables: super-resolution (SR) alone; SR, then face inpainting, which the
 #: paper calls PA; the other way round; both in one network. A reference is no competitor: the ground truth, say.
 ORDERS = ("SR", "SR+PA", "PA+SR", "joint", "reference")
+#: The mask that a pipeline was given: none, the true one, or one that was estimated from the LR face.
+MASKS_GIVEN = ("", "true", "estimated")
 RESULT_FILE = "result.json"
-_SCHEMA_VERSION = 1
+#: 2: score files say which mask was given.
+_SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,13 @@ class ScoreRow:
         Time the pipeline took for this image. None where it was not measured.
     error : str
         Why the image failed; empty where it did not.
+    mask_given : str
+        One of `MASKS_GIVEN`: empty where the pipeline needs no mask.
 
     Raises
     ------
     ValueError
-        If there are scores and an error, or neither, or a score is not a number.
+        If there are scores and an error, or neither, a score is not a number, or the order or the mask given is unknown.
     """
 
     dataset: str
@@ -74,6 +79,7 @@ class ScoreRow:
     ssim: float | None = None
     seconds: float | None = None
     error: str = ""
+    mask_given: str = ""
 
     def __post_init__(self) -> None:
         scores = (self.psnr, self.ssim)
@@ -83,13 +89,16 @@ class ScoreRow:
             raise ValueError(f"expected two scores or an error for image '{self.image}', got {scores} and no error")
         if self.order not in ORDERS:
             raise ValueError(f"expected an order out of {', '.join(ORDERS)}, got '{self.order}'")
+        if self.mask_given not in MASKS_GIVEN:
+            raise ValueError(f"expected the mask given to be true, estimated or empty, got '{self.mask_given}'")
 
     @property
-    def key(self) -> tuple[str, str, str, str]:
-        """What no two rows may share: data set, mask type, pipeline and image."""
-        return self.dataset, self.mask_type, self.pipeline, self.image
+    def key(self) -> tuple[str, ...]:
+        """What no two rows may share, the columns of `KEY`."""
+        return tuple(getattr(self, name) for name in KEY)
 
 
+KEY = ("dataset", "mask_type", "pipeline", "mask_given", "image")
 COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(ScoreRow))
 _FLOATS = ("hole_area", "psnr", "ssim", "seconds")
 
@@ -113,18 +122,27 @@ def write_scores(path: str | os.PathLike[str], rows: Iterable[ScoreRow], facts: 
     Raises
     ------
     ValueError
-        If two rows are for the same data set, mask type, pipeline and image.
+        If two rows are for the same data set, mask type, pipeline, mask given and image.
     OccfaceError
         If the place cannot be written.
     """
     target = Path(path)
     ordered = sorted(
-        rows, key=lambda row: (row.dataset, row.mask_type, ORDERS.index(row.order), row.pipeline, row.index, row.image)
+        rows,
+        key=lambda row: (
+            row.dataset,
+            row.mask_type,
+            ORDERS.index(row.order),
+            row.pipeline,
+            row.mask_given,
+            row.index,
+            row.image,
+        ),
     )
     keys = [row.key for row in ordered]
     if len(set(keys)) != len(keys):
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"expected one row for each data set, mask type, pipeline and image, got two for {twice}")
+        raise ValueError(f"expected one row for each data set, mask type, pipeline, mask given and image, got two for {twice}")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -173,8 +191,8 @@ def load_scores(folder: str | os.PathLike[str], names: Iterable[str] | None = No
     Raises
     ------
     UsageError
-        If there is no score file, one is not of this form, or two hold a row for the same data set, mask type, pipeline and
-        image, which would count it twice.
+        If there is no score file, one is not of this form, or two hold a row for the same data set, mask type, pipeline, mask
+        given and image, which would count it twice.
     """
     paths = sorted(Path(folder).glob("*.csv")) if names is None else sorted(Path(folder) / name for name in names)
     if not paths:
@@ -183,7 +201,7 @@ def load_scores(folder: str | os.PathLike[str], names: Iterable[str] | None = No
         )
     frames = [_read(path) for path in paths]
     scores = pd.concat(frames, ignore_index=True)
-    twice = scores.duplicated(["dataset", "mask_type", "pipeline", "image"])
+    twice = scores.duplicated(list(KEY))
     if twice.any():
         row = scores[twice].iloc[0]
         raise UsageError(
@@ -191,7 +209,7 @@ def load_scores(folder: str | os.PathLike[str], names: Iterable[str] | None = No
             f"({row.dataset}, {row.mask_type}); keep one of the score files that hold it"
         )
     rank = scores["order"].map({order: place for place, order in enumerate(ORDERS)})
-    by = ["dataset", "mask_type", "rank", "pipeline", "index", "image"]
+    by = ["dataset", "mask_type", "rank", "pipeline", "mask_given", "index", "image"]
     return scores.assign(rank=rank).sort_values(by, ignore_index=True, kind="stable").drop(columns="rank")
 
 
@@ -210,9 +228,10 @@ def _read(path: Path) -> pd.DataFrame:
         numbers["index"] = [int(text) for text in frame["index"]]
     except (TypeError, ValueError) as error:
         raise _unreadable(path, error) from error
-    unknown = sorted(set(frame["order"]) - set(ORDERS))
-    if unknown:
-        raise UsageError(f"expected orders out of {', '.join(ORDERS)} in {path}, found {', '.join(unknown)}")
+    for column, known in (("order", ORDERS), ("mask_given", MASKS_GIVEN)):
+        unknown = sorted(set(frame[column]) - set(known))
+        if unknown:
+            raise UsageError(f"expected {column} out of {', '.join(filter(None, known))} in {path}, found {', '.join(unknown)}")
     return frame.assign(**numbers)
 
 

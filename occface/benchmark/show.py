@@ -1,4 +1,4 @@
-"""From scores to what people look at: Table I on disk and in the terminal, the picture grid, the report."""
+"""From scores to what people look at: Table I on disk and in the terminal, the page of pictures, the report."""
 
 from __future__ import annotations
 
@@ -12,31 +12,24 @@ import torch
 
 from occface.benchmark.figures import comparison_grid
 from occface.benchmark.paper import compare, pipeline_title
+from occface.benchmark.pictures import restored_faces
 from occface.benchmark.recipe import Recipe
 from occface.benchmark.report import write_report
-from occface.benchmark.restoring import restore_pairs
 from occface.benchmark.tables import markdown, table_1, write_table
-from occface.dataset.reader import DatasetFile, FacePairs
+from occface.benchmark.units import Unit
+from occface.dataset.reader import FacePairs
 from occface.methods import METHODS
 from occface.methods.weights import LoadedMethod
-from occface.pipelines import Pipeline, method_names
+from occface.occlusion.degrade import FILLS
+from occface.occlusion.estimate import flat_fill
 from occface.training.devices import describe
 from occface.versions import software_versions
 
 __all__ = ["show_benchmark"]
 
-#: Faces in the picture grid for each data set and mask type.
-PICTURED = 3
-
 
 def show_benchmark(
-    folder: Path,
-    recipe: Recipe,
-    scores: pd.DataFrame,
-    shown: Sequence[tuple[str, DatasetFile, str]],
-    pipelines: Mapping[str, Pipeline],
-    methods: Mapping[str, LoadedMethod],
-    device: torch.device,
+    folder: Path, recipe: Recipe, scores: pd.DataFrame, units: Sequence[Unit], device: torch.device
 ) -> tuple[pd.DataFrame, str]:
     """Write ``tables/``, ``figures/`` and ``report.html``; return Table I as a frame and as text.
 
@@ -48,25 +41,29 @@ def show_benchmark(
         What was asked for.
     scores : DataFrame
         All score rows.
-    shown : sequence of (str, DatasetFile, str)
-        Name, data set and mask type of each block of the picture grid.
-    pipelines, methods : mapping
-        By name, ready to run.
+    units : sequence of Unit
+        What the recipe asks for, ready to run.
     device : torch.device
-        Where they run.
+        Where pipelines run.
     """
     table = table_1(scores)
     write_table(table, folder / "tables" / "table_1")
     beside = compare(table)
-    columns, labels = _pictures(recipe, shown, pipelines, device)
+    columns, labels = _pictures(recipe, units, folder, device)
     grid = comparison_grid(columns, folder / "figures" / "comparison.png", labels)
-    faces = {name: {split: data.count(split) for split in data.splits} for name, data, _ in shown}
-    notes = _notes(recipe, methods)
+    data = {unit.dataset: unit.data for unit in units}
+    stages = {stage.name: stage for unit in units for stage in unit.pipeline.stages}
+    notes = _notes(units, stages)
     facts = {
-        "Data sets (faces)": {name: ", ".join(f"{n} {split}" for split, n in counts.items()) for name, counts in faces.items()},
-        "Content hashes": {name: data.content_hash[:16] for name, data, _ in shown},
+        "Data sets (faces)": {
+            name: ", ".join(f"{opened.count(split)} {split}" for split in opened.splits) for name, opened in data.items()
+        },
+        "Content hashes": {name: opened.content_hash[:16] for name, opened in data.items()},
         "Scored split": recipe.split,
-        "Trained": {name: _trained(name, loaded.card) for name, loaded in methods.items()},
+        "Scored faces": {unit.title: unit.count for unit in units if unit.pipeline.name in recipe.limits}
+        or "all, or as n says",
+        "Trained": {name: _trained(name, stage.card) for name, stage in stages.items() if stage.trained},
+        "Settings": {name: _settings(stage) for name, stage in stages.items() if not stage.trained and stage.method.config},
         "Scored on": describe(device),
         "Versions": software_versions(),
     }
@@ -76,7 +73,7 @@ def show_benchmark(
         {"Table I": table},
         {"Ours and the paper's": beside},
         {"Occluded LR faces, what each pipeline makes of them, and the ground truth, in the manner of Fig. 5": grid},
-        facts,
+        {name: value for name, value in facts.items() if value},
         notes,
     )
     return table, "\n".join([markdown(table), table.attrs["caption"], *notes])
@@ -85,49 +82,69 @@ def show_benchmark(
 def _trained(name: str, card: Mapping[str, Any]) -> str:
     """Say how weights were made, and every setting in which they depart from the paper's preset."""
     done = f"{card['steps']} steps" if card["finished"] else f"UNFINISHED: {card['steps']} of {card['steps_planned']} steps"
-    paper = METHODS.get(name).presets().get("paper", {})
-    departures = ", ".join(f"{key} {value}" for key, value in card["config"].items() if paper.get(key) != value)
     return (
-        f"preset {card['preset']}, {done} in {card['minutes']} minutes on {card['device']}; "
-        f"departs from the preset paper in: {departures or 'nothing'}"
+        f"preset {card['preset']}, {done} in {card['minutes']} minutes on {card['device']}; {_departures(name, card['config'])}"
     )
 
 
-def _notes(recipe: Recipe, methods: Mapping[str, LoadedMethod]) -> list[str]:
+def _settings(stage: LoadedMethod) -> str:
+    """Say with which settings a method runs that has nothing to learn."""
+    values = ", ".join(f"{key} {value}" for key, value in stage.method.config.items())
+    return f"preset {stage.card['preset']} ({values}); {_departures(stage.name, stage.method.config)}"
+
+
+def _departures(name: str, config: Mapping[str, Any]) -> str:
+    paper = METHODS.get(name).presets().get("paper", {})
+    departures = ", ".join(f"{key} {value}" for key, value in config.items() if paper.get(key) != value)
+    return f"departs from the preset paper in: {departures or 'nothing'}"
+
+
+def _notes(units: Sequence[Unit], stages: Mapping[str, LoadedMethod]) -> list[str]:
     """Return what must be said of the numbers: of every benchmark, and of the methods in this one."""
-    used = {part for pipeline in recipe.pipelines for part in method_names(pipeline)}
-    given = [name for name in sorted(used) if "mask" in METHODS.get(name).needs]
+    given = sorted(name for name, stage in stages.items() if stage.takes_mask)
+    titles = ", ".join(map(pipeline_title, given))
+    kinds = {unit.mask_given for unit in units}
     notes = [
         "The networks, their training time and the data are not the paper's: only the order of the methods can be compared."
     ]
-    if given:
-        notes.append(f"Given the true mask of every face: {', '.join(map(pipeline_title, given))}. All others are not.")
-    if any("landmarks" in METHODS.get(name).needs for name in used):
+    if "true" in kinds:
+        marked = ", except in rows that say otherwise" if "estimated" in kinds else ""
+        notes.append(f"Given the true mask of every face{marked}: {titles}. All others are not.")
+    if "estimated" in kinds:
+        fills = dict.fromkeys(unit.data.configuration["fill"] for unit in units)
+        told = "; ".join(
+            f"told that holes are filled with {FILLS[fill]}" if flat_fill(fill) else f"not told of the fill, {FILLS[fill]}"
+            for fill in fills
+        )
+        notes.append(f"Estimated masks were made from the LR face alone, {told}; they were given to: {titles}.")
+    if any("landmarks" in stage.method.needs for stage in stages.values()):
         notes.append("LR landmarks were estimated on the enlarged occluded LR face, as the paper does.")
     notes += [
         f"{pipeline_title(name)} was stopped before the end of its training; its numbers are not those of the method."
-        for name, loaded in methods.items()
-        if not loaded.card["finished"]
+        for name, stage in stages.items()
+        if stage.trained and not stage.card["finished"]
     ]
     return notes
 
 
 def _pictures(
-    recipe: Recipe, shown: Sequence[tuple[str, DatasetFile, str]], pipelines: Mapping[str, Pipeline], device: torch.device
+    recipe: Recipe, units: Sequence[Unit], folder: Path, device: torch.device
 ) -> tuple[list[tuple[str, list[np.ndarray | None]]], list[str]]:
-    """Return the grid's columns and the labels of its rows. Faces are taken evenly from the split, not chosen."""
+    """Return the grid's columns and the labels of its rows.
+
+    Faces are taken evenly from those that every pipeline was scored on, not chosen.
+    """
     columns: dict[str, list[np.ndarray | None]] = {}
     labels: list[str] = []
-    for name, data, mask in shown:
-        pairs = FacePairs(data, recipe.split, [mask])
-        count = min(PICTURED, len(pairs))
-        chosen = np.linspace(0, len(pairs) - 1, count).round().astype(int).tolist()
+    for name, mask in dict.fromkeys((unit.dataset, unit.mask) for unit in units):
+        block = [unit for unit in units if (unit.dataset, unit.mask) == (name, mask)]
+        least = min(unit.count for unit in block)
+        count = min(recipe.pictured, least)
+        chosen = np.linspace(0, least - 1, count).round().astype(int).tolist()
+        pairs = FacePairs(block[0].data, recipe.split, [mask])
         batch = [pairs[number] for number in chosen]
         pictures: dict[str, list[np.ndarray | None]] = {"Occluded LR": [pair["lr"] for pair in batch]}
-        for pipeline in pipelines.values():
-            outcomes = restore_pairs(pipeline, batch, device)
-            faces = [None if isinstance(outcome, str) else outcome.face for outcome in outcomes]
-            pictures[pipeline_title(pipeline.name)] = faces
+        pictures |= {unit.title: restored_faces(unit, batch, chosen, folder / "figures" / "faces", device) for unit in block}
         pictures["Ground truth"] = [pair["hr"] for pair in batch]
         for title, images in pictures.items():
             columns.setdefault(title, []).extend(images)

@@ -34,8 +34,9 @@ def table_1(scores: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Rows (mask type, order, method); columns (data set, metric) with the metrics PSNR, SSIM and n: the mean over the n
-        images that were scored. If any image failed, a column ``failed`` counts those, which are in no mean. A mean is NaN
-        where n is 0, and infinite where an image was restored to the byte. The caption, with n and the metric contract, is
+        images that were scored. A pipeline that was given an estimated mask is a method of its own, and says so. If any image
+        failed, a column ``failed`` counts those, which are in no mean. A mean is NaN where n is 0, and infinite where an image
+        was restored to the byte. The caption, with n, who was given a mask, and the metric contract, is
         ``frame.attrs["caption"]``.
 
     Raises
@@ -46,7 +47,8 @@ def table_1(scores: pd.DataFrame) -> pd.DataFrame:
     if scores.empty:
         raise ValueError("expected score rows to build Table I from, got none")
     named = scores.rename(columns={"mask_type": "mask type", "psnr": "PSNR", "ssim": "SSIM"})
-    named = named.assign(method=[pipeline_title(name) for name in scores["pipeline"]], failed=scores["error"] != "")
+    titles = [pipeline_title(*pair) for pair in zip(scores["pipeline"], scores["mask_given"], strict=True)]
+    named = named.assign(method=titles, failed=scores["error"] != "")
     groups = named.groupby(["dataset", *INDEX], sort=False)
     means = groups[["PSNR", "SSIM"]].mean()
     means["n"] = groups["PSNR"].count()
@@ -59,19 +61,33 @@ def table_1(scores: pd.DataFrame) -> pd.DataFrame:
     for column in table.columns:
         if column[1] in _COUNTS:
             table[column] = table[column].fillna(0).astype(int)
-    table.attrs["caption"] = _caption(table, failures)
+    table.attrs["caption"] = _caption(table, failures, _masks_given(scores))
     return table
 
 
-def _caption(table: pd.DataFrame, failures: int) -> str:
+def _masks_given(scores: pd.DataFrame) -> str:
+    """Say which pipelines were told where the faces are occluded, and by which mask."""
+    said = []
+    for given, words in (("true", "the true mask of every face"), ("estimated", "a mask estimated from the LR face")):
+        names = dict.fromkeys(scores.loc[scores["mask_given"] == given, "pipeline"])
+        if names:
+            said.append(f"Given {words}: {', '.join(map(pipeline_title, names))}.")
+    if not said:
+        return "No method is given a mask."
+    return " ".join([*said, *(["All others are given none."] if (scores["mask_given"] == "").any() else [])])
+
+
+def _caption(table: pd.DataFrame, failures: int, masks: str) -> str:
     counts = []
     for dataset in table.columns.unique(0):
         n = table[(dataset, "n")]
         counts.append(f"{dataset}: n = {n.min()}" + (f" to {n.max()}" if n.min() != n.max() else ""))
+    unequal = any(table[(name, "n")].nunique() > 1 for name in table.columns.unique(0))
+    few = " Rows of smaller n are means over fewer images, and compare only roughly." if unequal else ""
     failed = f" {failures} image(s) failed; they are counted, and in no mean." if failures else ""
     return (
-        f"Face hallucination, 16x16 to 128x128, occluded ({'; '.join(counts)} images a row).{failed} PA is face inpainting; "
-        "inpainters are given the true mask, joint methods are not unless they need it. Best of each mask type in bold. "
+        f"Face hallucination, 16x16 to 128x128, occluded ({'; '.join(counts)} images a row).{few}{failed} PA is face "
+        f"inpainting. {masks} Best of each mask type in bold. "
         f"{CONTRACT}"
     )
 

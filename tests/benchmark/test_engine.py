@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch
@@ -6,10 +8,14 @@ from skimage.metrics import peak_signal_noise_ratio
 from occface.benchmark import engine
 from occface.benchmark.engine import run_benchmark
 from occface.benchmark.scores import load_scores
+from occface.dataset.reader import FacePairs, collate
 from occface.errors import UsageError
-from occface.images import to_uint8
+from occface.images import read_image, to_uint8
 from occface.methods import METHODS
+from occface.methods.base import Method
 from occface.methods.bicubic import Bicubic
+from occface.occlusion.cells import cell_mask
+from occface.occlusion.estimate import estimate_mask, flat_fill
 
 PIPELINES = ["bicubic"]
 
@@ -128,3 +134,98 @@ def test_a_recipe_that_asks_for_what_is_not_there_is_one_line(tmp_path, recipe):
     ):
         with pytest.raises(UsageError, match=message):
             run_benchmark({**recipe, **change}, tmp_path / "out", device="cpu")
+
+
+class Paints(Method):
+    """An inpainter with nothing to learn: it paints the hole in one grey, and remembers the masks that it was given."""
+
+    name = "paints"
+    role = "inpaint"
+    needs = frozenset({"mask"})
+    PRESETS: ClassVar = {"paper": {"grey": 0.0}, "test": {"grey": 0.5}}
+    stamp = "first"
+    given: ClassVar[list] = []
+
+    def fingerprint(self):
+        return {"stamp": type(self).stamp}
+
+    def hallucinate(self, batch, generator=None):
+        self.given.append(batch["mask"])
+        return torch.where(batch["mask"] == 1, torch.tensor(self.config["grey"]), batch["image"])
+
+
+@pytest.fixture
+def painting(recipe, monkeypatch):
+    monkeypatch.setitem(METHODS._entries, "paints", Paints)
+    monkeypatch.setattr(Paints, "given", [])
+    return {**recipe, "masks": ["square"], "pipelines": ["bicubic", "bicubic+paints"]}
+
+
+def test_settings_of_a_method_without_weights(tmp_path, painting, monkeypatch):
+    plain = run_benchmark(painting, tmp_path, device="cpu")
+    bright = {**painting, "settings": {"paints": {"preset": "test", "grey": 1.0}}}
+    changed = run_benchmark(bright, tmp_path, device="cpu")
+    row = ("square", "SR+PA", "Bicubic + paints")
+    assert changed.table.loc[row, ("faces", "PSNR")] != plain.table.loc[row, ("faces", "PSNR")]
+    assert "preset test (grey 1.0); departs from the preset paper in: grey 1.0" in changed.report.read_text(encoding="utf-8")
+    asked = []
+    score = engine._score
+    monkeypatch.setattr(engine, "_score", lambda unit, *rest: asked.append(unit.pipeline.name) or score(unit, *rest))
+    run_benchmark(bright, tmp_path, device="cpu")
+    assert asked == []
+    run_benchmark({**bright, "settings": {"paints": {"grey": 1.0}}}, tmp_path, device="cpu")
+    assert asked == []  # the same settings by another preset
+    monkeypatch.setattr(Paints, "stamp", "second")
+    run_benchmark(bright, tmp_path, device="cpu")
+    assert asked == ["bicubic+paints"]
+    with pytest.raises(UsageError, match="method 'paints' has no setting 'gray': did you mean 'grey'"):
+        run_benchmark({**painting, "settings": {"paints": {"gray": 1.0}}}, tmp_path, device="cpu")
+    with pytest.raises(UsageError, match="method 'gfc' needs trained weights"):
+        run_benchmark({**painting, "settings": {"gfc": {"preset": "cpu"}}}, tmp_path, device="cpu")
+
+
+def test_both_masks_are_two_rows_and_everyone_is_told(tmp_path, painting, dataset):
+    done = run_benchmark({**painting, "mask_given": ["true", "estimated"]}, tmp_path, device="cpu")
+    scores = load_scores(tmp_path / "scores")
+    assert scores.groupby(["pipeline", "mask_given"]).size().to_dict() == {
+        ("bicubic", ""): 2,
+        ("bicubic+paints", "estimated"): 2,
+        ("bicubic+paints", "true"): 2,
+    }
+    batch = collate([FacePairs(dataset, "test", ["square"])[face] for face in range(2)])
+    true, estimated = Paints.given[:2]
+    assert torch.equal(true, cell_mask(batch["mask"]))
+    assert torch.equal(estimated, estimate_mask(batch["lr"], flat_fill("gray")))
+    assert not torch.equal(true, estimated)
+    assert ("square", "SR+PA", "Bicubic + paints (mask estimated)") in done.table.index
+    for said in (done.printed, (tmp_path / "tables" / "table_1.tex").read_text()):
+        assert "Given the true mask of every face: Bicubic + paints." in said
+        assert "Given a mask estimated from the LR face: Bicubic + paints." in said
+    assert "told that holes are filled with the value 128" in done.printed
+    only = run_benchmark({**painting, "mask_given": "estimated"}, tmp_path, device="cpu")
+    assert ("square", "SR+PA", "Bicubic + paints") not in only.table.index
+
+
+def test_limits_hold_for_their_pipeline_and_the_caption_says_so(tmp_path, painting):
+    done = run_benchmark({**painting, "limits": {"bicubic+paints": 1}}, tmp_path, device="cpu")
+    n = done.table[("faces", "n")]
+    assert (n[("square", "SR", "Bicubic")], n[("square", "SR+PA", "Bicubic + paints")]) == (2, 1)
+    assert "n = 1 to 2" in done.printed
+    assert "Rows of smaller n" in done.printed
+
+
+def test_pictured_faces_are_kept_and_as_many_as_asked(tmp_path, painting, monkeypatch):
+    run_benchmark({**painting, "pictured": 1}, tmp_path, device="cpu")
+    one = read_image(tmp_path / "figures" / "comparison.png")
+    kept = sorted((tmp_path / "figures" / "faces").glob("*.png"))
+    assert len(kept) == 2
+    assert {read_image(path).shape for path in kept} == {(128, 128, 3)}
+    calls = len(Paints.given)
+    run_benchmark({**painting, "pictured": 1}, tmp_path, device="cpu")
+    assert len(Paints.given) == calls  # neither scored nor painted again
+    assert np.array_equal(read_image(tmp_path / "figures" / "comparison.png"), one)
+    run_benchmark({**painting, "pictured": 8}, tmp_path, device="cpu")
+    two = read_image(tmp_path / "figures" / "comparison.png")
+    assert two.shape[0] - one.shape[0] == 128 + 4  # the data set holds two faces
+    assert len(list((tmp_path / "figures" / "faces").glob("*.png"))) == 2  # the old ones are gone
+    assert len(Paints.given) == calls + 1

@@ -63,6 +63,7 @@ def test_a_failed_image_is_a_row_with_an_error_and_no_scores(tmp_path: Path) -> 
         ({"psnr": None}, "expected two scores or an error"),
         ({"ssim": math.nan}, "expected two scores or an error"),
         ({"psnr": None, "ssim": None}, "expected two scores or an error"),
+        ({"mask_given": "guessed"}, "true, estimated or empty, got 'guessed'"),
         ({"order": "PA"}, r"expected an order out of SR, SR\+PA, .* got 'PA'"),
     ],
 )
@@ -120,8 +121,14 @@ def test_several_files_are_read_as_one(tmp_path: Path) -> None:
     assert load_scores(tmp_path)["pipeline"].tolist() == ["bicubic+gfc", "pro-uigan"]
 
 
+def test_one_pipeline_with_both_masks_is_two(tmp_path: Path) -> None:
+    write_scores(tmp_path / "a.csv", [_row(mask_given="true", psnr=22.0), _row(mask_given="estimated", psnr=20.0)])
+    scores = load_scores(tmp_path)
+    assert dict(zip(scores["mask_given"], scores["psnr"], strict=True)) == {"true": 22.0, "estimated": 20.0}
+
+
 def test_the_same_image_twice_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"got two for \('demo', 'square', 'bicubic\+gfc', 'a.png'\)"):
+    with pytest.raises(ValueError, match=r"got two for \('demo', 'square', 'bicubic\+gfc', '', 'a.png'\)"):
         write_scores(tmp_path / "a.csv", [_row(), _row(psnr=3.0)])
     assert not list(tmp_path.iterdir())
     write_scores(tmp_path / "a.csv", [_row()])
@@ -136,8 +143,10 @@ def test_the_same_image_twice_is_refused(tmp_path: Path) -> None:
         ("a,b\n1,2\n", "found no column dataset"),
         ("", "cannot be read"),
         (",".join(COLUMNS) + ",more\n", "found the columns"),
-        (",".join(COLUMNS) + "\nd,square,joint,p,a,0,,,,.1,much,.5,.1,\n", "cannot be read"),
-        (",".join(COLUMNS) + "\nd,square,both,p,a,0,,,,.1,20,.5,.1,\n", "expected orders out of .* found both"),
+        (",".join(COLUMNS[:-1]) + "\n", "found no column mask_given"),
+        (",".join(COLUMNS) + "\nd,square,joint,p,a,0,,,,.1,much,.5,.1,,\n", "cannot be read"),
+        (",".join(COLUMNS) + "\nd,square,both,p,a,0,,,,.1,20,.5,.1,,\n", "expected order out of .* found both"),
+        (",".join(COLUMNS) + "\nd,square,joint,p,a,0,,,,.1,20,.5,.1,,mine\n", "expected mask_given out of true, .* found mine"),
     ],
 )
 def test_somebody_elses_csv_is_named(tmp_path: Path, text: str, message: str) -> None:

@@ -150,6 +150,28 @@ def test_latex_is_a_booktabs_table_with_everything_escaped(tmp_path: Path) -> No
     assert {line.count("&") for line in body.splitlines() if "&" in line and "multicolumn" not in line} == {5}
 
 
+def test_a_mask_that_is_estimated_makes_a_row_of_its_own_and_the_caption_says_who_was_given_one(tmp_path: Path) -> None:
+    rows = _rows()
+    assert "No method is given a mask." in _table(rows, tmp_path / "none").attrs["caption"]
+    needs = [dataclasses.replace(row, mask_given="true") if "gfc" in row.pipeline else row for row in rows]
+    caption = _table(needs, tmp_path / "one").attrs["caption"]
+    assert "Given the true mask of every face: Bicubic + GFC, GFC + Bicubic. All others are given none." in caption
+    both = needs + [
+        dataclasses.replace(row, mask_given="estimated", psnr=1.0)
+        for row in needs
+        if row.pipeline == "gfc+bicubic" and row.index < 2
+    ]
+    table = _table(both, tmp_path / "both")
+    own = table.loc[("square", "PA+SR", "GFC + Bicubic (mask estimated)"), "demo"]
+    assert (own["PSNR"], own["n"]) == (1.0, 2)
+    assert table.loc[("square", "PA+SR", "GFC + Bicubic"), ("demo", "n")] == 4
+    methods = [row[2] for row in table.index if row[0] == "square"]
+    assert methods.index("GFC + Bicubic (mask estimated)") == methods.index("GFC + Bicubic") + 1
+    assert "Given a mask estimated from the LR face: GFC + Bicubic." in table.attrs["caption"]
+    assert "Rows of smaller n are means over fewer images" in table.attrs["caption"]
+    assert "smaller n" not in caption
+
+
 def test_cells() -> None:
     assert [format_cell(("d", name), value) for name, value in (("PSNR", 1.23456), ("n", 1568), ("SSIM", 0.5))] == [
         "1.235",
