@@ -107,6 +107,7 @@ class Measured:
     def __init__(self, row: Row, device: str, batch_size: int | None, folder: Path) -> None:
         torch.manual_seed(0)
         overrides: dict[str, Any] = {f"steps_{number}": 1 for number in (1, 2, 3)}
+        overrides["plain_steps"] = [0, 0, 0]  # each step with all the losses that the preset has in the end
         if batch_size:
             overrides["batch_size"] = batch_size
         self.row, self.method = row, ProUIGAN.build(row.preset, overrides)

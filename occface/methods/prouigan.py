@@ -1,7 +1,8 @@
 """Pro-UIGAN: progressive upsampling and inpainting, led by landmark heatmaps, in three steps of training (the paper's method).
 
 Step (i) trains UI-block 1 with the local discriminator on the 16x16 centre of its result, step (ii) block 2 behind a kept
-block 1, step (iii) all blocks with both local discriminators and the global one. A step runs only the blocks it needs.
+block 1, step (iii) all blocks with both local discriminators and the global one. A step runs only the blocks it needs. Each
+may begin with a plain part, in which the intensity and geometry losses act alone.
 
 A preset says how large and how long, a variant what is left out or replaced: ``cpu+p-fp`` is the preset ``cpu`` without
 facial priors. ``docs/pro-uigan.md`` explains every setting, and where paper and released code disagree.
@@ -20,7 +21,8 @@ from torch import Tensor, nn
 
 from occface import losses
 from occface.errors import UsageError
-from occface.faces.heatmaps import LANDMARK_SETS, FanHeatmaps, gaussian_heatmaps
+from occface.faces.heatmaps import LANDMARK_SETS, FanHeatmaps, TrainedFanHeatmaps, gaussian_heatmaps
+from occface.faces.trained_fan import TrainedFanLandmarks
 from occface.methods.base import Batch, Config, Phase, Role, TrainableMethod, evaluating
 from occface.methods.prouigan_presets import PRESETS, VARIANTS, check
 from occface.networks.discriminators import centre_crop, global_discriminator, local_discriminator
@@ -29,6 +31,8 @@ from occface.networks.uinet import Stages, UInet
 from occface.networks.vgg import FeatureNetwork, Features, load_feature_network
 
 __all__ = ["ProUIGAN"]
+
+_STEPS, _PLAIN = ("i", "ii", "iii"), " plain"
 
 
 class ProUIGAN(TrainableMethod):
@@ -42,6 +46,7 @@ class ProUIGAN(TrainableMethod):
     needs = frozenset({"landmarks"})
     PRESETS: ClassVar[dict[str, Config]] = PRESETS
     VARIANTS: ClassVar[dict[str, Config]] = VARIANTS
+    ADDED: ClassVar[Config] = {"plain_steps": [0, 0, 0], "fan_weights": ""}
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -68,12 +73,20 @@ class ProUIGAN(TrainableMethod):
         )
         aimed_at = self.config["geometry_target"] == "fan" and self.config["geometry_weight"]
         asked = "fan" in _sources(self.config) or aimed_at
-        return (*(features if looks else ()), *(("fan",) if asked else ()))
+        return (*(features if looks else ()), *(("fan",) if asked and not self.config["fan_weights"] else ()))
+
+    def fingerprint(self) -> Config:
+        """Return the hash of the network that is asked in place of the published FAN, if one is."""
+        path = self.config["fan_weights"]
+        return {"fan": TrainedFanLandmarks.open(path).sha256} if path else {}
 
     def phases(self) -> tuple[Phase, ...]:
-        """Return the steps (i), (ii) and (iii) of training that have a length."""
-        steps = {name: self.config[key] for name, key in (("i", "steps_1"), ("ii", "steps_2"), ("iii", "steps_3"))}
-        return tuple(Phase(name, count) for name, count in steps.items() if count)
+        """Return the steps (i), (ii) and (iii) of training that have a length, each behind its plain part, if it has one."""
+        phases = []
+        for number, name in enumerate(_STEPS):
+            plain = self.config["plain_steps"][number]
+            phases += [Phase(f"{name}{_PLAIN}", plain), Phase(name, self.config[f"steps_{number + 1}"] - plain)]
+        return tuple(phase for phase in phases if phase.steps)
 
     def turns(self, phase: Phase) -> tuple[str, ...]:
         """Return the turns of a step; UI-block 2's loss (Eq. 13) has no discriminator in it."""
@@ -82,11 +95,13 @@ class ProUIGAN(TrainableMethod):
     def _judges(self, phase: Phase) -> dict[str, nn.Module]:
         """Return the discriminators that have a say in a phase."""
         judges: dict[str, nn.Module] = {}
-        if self.config["local_weight"] and phase.name != "ii":
+        if _is_plain(phase):
+            return judges
+        if self.config["local_weight"] and _blocks(phase) != 2:
             judges["local_16"] = self.local_16
-        if self.config["local_weight"] and phase.name == "iii":
+        if self.config["local_weight"] and _blocks(phase) == 3:
             judges["local_64"] = self.local_64
-        if self.config["global_weight"] and phase.name == "iii":
+        if self.config["global_weight"] and _blocks(phase) == 3:
             judges["global_128"] = self.global_128
         return judges
 
@@ -95,10 +110,9 @@ class ProUIGAN(TrainableMethod):
         if turn == "discriminator":
             parameters = [parameter for judge in self._judges(phase).values() for parameter in judge.parameters()]
             return torch.optim.Adam(parameters, lr=self.config["lr_discriminator"], fused=True)
-        if phase.name == "iii":
+        rates = dict.fromkeys(_trained(phase), self.config["lr_alone"])
+        if _blocks(phase) == 3 and not _is_plain(phase):
             rates = dict(enumerate(self.config["lr_joint"]))
-        else:
-            rates = {_blocks(phase) - 1: self.config["lr_alone"]}
         blocks = self._ui_blocks()
         groups: list[dict[str, Any]] = [
             {"params": list(blocks[number].parameters()), "lr": rate} for number, rate in rates.items()
@@ -109,8 +123,8 @@ class ProUIGAN(TrainableMethod):
         return list(self.generator.get_submodule("blocks").children())
 
     def lr_scale(self, phase: Phase, progress: float) -> float:
-        """Return 1, or the cosine from 1 to 0.02 in the phase that ends the training."""
-        if self.config["lr_schedule"] == "constant" or phase.name != "iii":
+        """Return 1, or the cosine from 1 to 0.02 in each phase of step (iii)."""
+        if self.config["lr_schedule"] == "constant" or _blocks(phase) != 3:
             return 1.0
         return 0.02 + 0.98 * (1 + math.cos(math.pi * progress)) / 2
 
@@ -130,7 +144,7 @@ class ProUIGAN(TrainableMethod):
     def _generator_losses(self, made: _Pass, phase: Phase) -> dict[str, Tensor]:
         config, stages = self.config, made.stages
         terms: dict[str, Tensor] = {}
-        for number in range(3) if phase.name == "iii" else [_blocks(phase) - 1]:
+        for number in _trained(phase):
             stage, image = number + 1, stages.images[number]
             terms[f"intensity_{stage}"] = config["intensity_weights"][number] * losses.intensity(
                 image, made.truth(image.shape[-1])
@@ -139,6 +153,8 @@ class ProUIGAN(TrainableMethod):
             if config["geometry_weight"] and maps is not None:
                 target = self._target_heatmaps(made, number, maps.shape[-1])
                 terms[f"geometry_{stage}"] = config["geometry_weight"] * losses.geometry(maps, target)
+            if _is_plain(phase):
+                continue
             terms |= self._looked(made, image, stage, config["feature_weights"][number], config["style_weights"][number])
             weight = config["auxiliary_weights"][number]
             if weight:
@@ -186,7 +202,7 @@ class ProUIGAN(TrainableMethod):
     def _pass(self, batch: Batch, phase: Phase) -> _Pass:
         """Run the blocks that the phase needs, those it keeps in evaluation mode, with a graph for the generator's turn."""
         for number, block in enumerate(self._ui_blocks()):
-            trained = phase.name == "iii" or number == _blocks(phase) - 1
+            trained = number in _trained(phase)
             block.train(trained and self.training)
             block.requires_grad_(trained)
         return _Pass(self._stages(self.generator, batch, _blocks(phase)), batch["hr"], batch["landmarks"])
@@ -230,7 +246,9 @@ class ProUIGAN(TrainableMethod):
 
     def _fan(self, device: torch.device) -> nn.Module:
         if "fan" not in self._frozen:
-            self._frozen["fan"] = FanHeatmaps(self.config["fan_reading"]).to(device)
+            path = self.config["fan_weights"]
+            trained = TrainedFanHeatmaps(TrainedFanLandmarks.open(path).network()) if path else None
+            self._frozen["fan"] = (trained or FanHeatmaps(self.config["fan_reading"])).to(device)
         fan = self._frozen["fan"]
         assert fan is not None
         return fan
@@ -323,4 +341,13 @@ def _needs(config: Config) -> frozenset[str]:
 
 def _blocks(phase: Phase) -> int:
     """Return how many UI-blocks a phase runs."""
-    return {"i": 1, "ii": 2, "iii": 3}[phase.name]
+    return _STEPS.index(phase.name.removesuffix(_PLAIN)) + 1
+
+
+def _trained(phase: Phase) -> range:
+    """Return the numbers of the UI-blocks that a phase trains, from 0: all in step (iii), the last one that runs before it."""
+    return range(0 if _blocks(phase) == 3 else _blocks(phase) - 1, _blocks(phase))
+
+
+def _is_plain(phase: Phase) -> bool:
+    return phase.name.endswith(_PLAIN)

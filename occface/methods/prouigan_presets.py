@@ -15,6 +15,8 @@ landmark_set : {"full68", "released_7_42_68"}
     Which landmarks each stage is given.
 fan_reading : {"framed", "released"}
     See `occface.faces.heatmaps.FanHeatmaps`.
+fan_weights : str
+    The run folder of a network trained by `occface train fan`, to be asked in place of the published FAN; needed in use too.
 intensity_weights, feature_weights, style_weights, auxiliary_weights, total_variation_weights : three float
     Weights of the losses at each stage; a loss of weight 0 is not computed. The last two are the released code's extras.
 geometry_weight, geometry_target : float, {"landmarks", "fan"}
@@ -32,10 +34,14 @@ local_weight, global_weight : float
     Weights of the adversarial losses; a discriminator of weight 0 is left out.
 steps_1, steps_2, steps_3 : int
     Lengths of the three steps of training.
+plain_steps : three int
+    How much of each of them comes first with the intensity and geometry losses alone, before the other losses join; a phase
+    of its own, ``i plain`` and so on. 0 in the paper; on short trainings it makes better faces (`docs/pro-uigan.md`).
 lr_alone, lr_joint, lr_discriminator
-    Adam's learning rates: of the one block in steps (i) and (ii), of each block in step (iii), of the discriminators.
+    Adam's learning rates: of the one block in steps (i) and (ii) and of all blocks in the plain part of step (iii); of each
+    block in the rest of step (iii); of the discriminators.
 lr_schedule : {"constant", "cosine"}
-    Cosine brings the rates of step (iii) down to a fiftieth.
+    Cosine brings the rates down to a fiftieth in step (iii), in its plain part and in the rest each.
 warp, colour : float
     How strongly training varies the faces; see `occface.training.batches.Augmentation`.
 """
@@ -77,6 +83,7 @@ _PAPER: Config = {
     "landmark_sources": ["stored", "carry", "carry"],
     "landmark_set": "full68",
     "fan_reading": "framed",
+    "fan_weights": "",
     "discriminator_width": 64,
     "intensity_weights": [1.0, 1.0, 1.0],
     "geometry_weight": 1.0,
@@ -95,6 +102,7 @@ _PAPER: Config = {
     "steps_1": 35_540,
     "steps_2": 35_540,
     "steps_3": 106_620,
+    "plain_steps": [0, 0, 0],
     "lr_alone": 1e-3,
     "lr_joint": [1e-4, 1e-4, 1e-3],
     "lr_discriminator": 1e-4,
@@ -146,7 +154,10 @@ PRESETS: dict[str, Config] = {
         "batch_size": 8,
         "steps_1": 5000,
         "steps_2": 1500,
-        "steps_3": 2000,
+        "steps_3": 3600,
+        "plain_steps": [5000, 1500, 3000],
+        "lr_joint": [4e-4, 4e-4, 4e-4],
+        "ema_decay": 0.995,
     },
     "demo": _SMALL
     | _WITHOUT_FEATURES
@@ -244,3 +255,8 @@ def check(config: Config) -> None:
             raise UsageError(f"{key}: expected at least 1, got {config[key]}")
     if not any(config[f"steps_{number}"] for number in (1, 2, 3)):
         raise UsageError("steps_1, steps_2 and steps_3 are all 0: nothing would be trained")
+    for number, plain in enumerate(config["plain_steps"], 1):
+        if plain > config[f"steps_{number}"]:
+            raise UsageError(
+                f"plain_steps: expected at most the {config[f'steps_{number}']} of steps_{number}, got {plain}: set both"
+            )

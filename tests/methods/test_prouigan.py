@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from occface.errors import UsageError
 from occface.faces.heatmaps import gaussian_heatmaps
+from occface.methods import prouigan
 from occface.methods.prouigan import ProUIGAN
 from occface.networks.discriminators import centre_crop
 from occface.networks.vgg import FeatureNetwork, Trunk
@@ -158,6 +159,36 @@ def test_rates_fall_in_the_last_phase_alone():
     assert method.lr_scale(last, 1) == pytest.approx(0.02)
 
 
+def test_plain_parts_come_first_without_the_other_losses(step):
+    losses = {"feature_weights": [0.0] * 3, "style_weights": [0.0] * 3, "total_variation_weights": [0.1] * 3}
+    settings = {"plain_steps": [1, 0, 3], "steps_1": 1, "lr_joint": [1e-5, 2e-5, 3e-5], "lr_schedule": "cosine", **losses}
+    method = ProUIGAN.build("test", settings)
+    assert [(phase.name, phase.steps) for phase in method.phases()] == [
+        ("i plain", 1),
+        ("ii", method.config["steps_2"]),
+        ("iii plain", 3),
+        ("iii", method.config["steps_3"] - 3),
+    ]
+    first, _, plain, last = method.phases()
+    assert set(method(faces(2), first, "generator")) == {"intensity_1", "geometry_1"}
+    assert set(method(faces(2), plain, "generator")) == PIXELS
+    assert set(method(faces(2), last, "generator")) > PIXELS
+    assert (method.turns(plain), method.turns(last)) == (("generator",), ("discriminator", "generator"))
+    rates = [[group["lr"] for group in method.optimizer(phase, "generator").param_groups] for phase in (plain, last)]
+    assert rates == [[method.config["lr_alone"]] * 3, [1e-5, 2e-5, 3e-5]]
+    assert method.lr_scale(plain, 1) == method.lr_scale(last, 1) == pytest.approx(0.02)
+    before = copy.deepcopy(method.generator.state_dict())
+    step(method, faces(), plain, optimizers_of(method, plain))
+    after = method.generator.state_dict()
+    changed = {name.split(".")[1] for name, value in after.items() if not torch.equal(value, before[name])}
+    assert changed == {"0", "1", "2"}
+
+
+def test_more_plain_steps_than_steps_are_refused():
+    with pytest.raises(UsageError, match="plain_steps: expected at most the 2 of steps_2, got 5"):
+        ProUIGAN.build("test", {"plain_steps": [0, 5, 0]})
+
+
 PIXELS = {f"{name}_{stage}" for name in ("intensity", "geometry") for stage in (1, 2, 3)}
 FEATURES = {f"feature_{stage}" for stage in (1, 2, 3)}
 STYLES = {f"style_{stage}" for stage in (1, 2, 3)}
@@ -178,7 +209,7 @@ def test_the_five_combinations_of_losses_of_table_3(variant, wanted):
     network = {} if variant == "+l-minus" else {"feature_network": "stlpips-vgg"}
     method = ProUIGAN.build("cpu" + variant, {"channels": [8, 8, 8], "discriminator_width": 4, "feature_every": 1, **network})
     method._frozen["features"] = FeatureNetwork(Trunk(17, blur=True))
-    terms = method(faces(2), method.phases()[2], "generator")
+    terms = method(faces(2), method.phases()[-1], "generator")
     assert {name for name, value in terms.items() if float(value.detach()) > 0} == wanted
 
 
@@ -186,7 +217,7 @@ def test_extras_of_the_released_code_are_off_unless_asked_for():
     small = {"channels": [8, 8, 8], "discriminator_width": 4, "feature_every": 1, "fan_reading": "framed"}
     method = ProUIGAN.build("cpu+released-losses", small)
     method._frozen["features"] = FeatureNetwork(Trunk(17, blur=True, normalised=False))
-    terms = method(faces(2), method.phases()[2], "generator")
+    terms = method(faces(2), method.phases()[-1], "generator")
     extras = {name for name in terms if name.startswith(("auxiliary", "total_variation"))}
     names = ("auxiliary", "auxiliary_feature", "total_variation")
     assert extras == {f"{name}_{stage}" for name in names for stage in (1, 2, 3)}
@@ -319,4 +350,21 @@ def test_a_batch_that_cannot_be_looked_at_evenly_is_refused():
     method = ProUIGAN.build("cpu", {"channels": [8, 8, 8], "discriminator_width": 4})
     method._frozen["features"] = FeatureNetwork(Trunk(17, blur=True))
     with pytest.raises(UsageError, match="multiple of feature_every=4, got 2"):
-        method(faces(2), method.phases()[0], "generator")
+        method(faces(2), method.phases()[-1], "generator")
+
+
+def test_a_network_trained_here_is_asked_in_place_of_the_published_one(monkeypatch):
+    class Trained:
+        sha256 = "abc"
+
+        def network(self):
+            return torch.nn.Conv2d(3, 68, 1)
+
+    monkeypatch.setattr(prouigan.TrainedFanLandmarks, "open", lambda path: {"runs/fan": Trained()}[path])
+    method = ProUIGAN.build("test+fan", {"fan_weights": "runs/fan"})
+    assert "fan" not in method.assets()
+    assert method.fingerprint() == {"fan": "abc"}
+    assert ProUIGAN.build("test+fan").fingerprint() == {}
+    batch = {key: value for key, value in faces(2).items() if key == "lr"}
+    assert method.hallucinate(batch).shape == (2, 3, 128, 128)
+    assert isinstance(method._frozen["fan"], prouigan.TrainedFanHeatmaps)
