@@ -65,6 +65,9 @@ _CHOICES = {"optimizer": ("adamw", "sgd"), "lr_schedule": ("constant", "cosine",
 _FIRST_RATE = 1e-3
 """What the learning rate is multiplied by in the very first step of a warm-up: 1e-5 of 1e-2, as published."""
 
+_LEAST = 1e-30
+"""Added to probabilities before their logarithm, which has none at 0."""
+
 _FEWEST_HARD = 16
 """At least one pixel in so many is learnt from, as published."""
 
@@ -104,7 +107,7 @@ class FaceParser(TrainableMethod):
         See `occface.networks.faceparser.BiSeNet`.
     hard_below : float
         Only pixels whose true class has a smaller probability are learnt from (online hard example mining), but no fewer
-        than one in sixteen; 1 takes all of them.
+        than one in sixteen of all pixels, known or not; 1 takes all of them.
     auxiliary_weight : float
         Weight of each of the two heads on coarser features; 1 in the original.
     optimizer, lr, momentum, weight_decay
@@ -153,6 +156,7 @@ class FaceParser(TrainableMethod):
             raise UsageError("the face parser normalises over a batch: expected a batch_size of at least 2, got 1")
         self.class_names: tuple[str, ...] = _CLASSES[config["classes"]]
         self.generator: BiSeNet = BiSeNet(config["classes"], config["width"], config["size"])
+        self._merged: tuple[tuple[str, ...], Tensor] | None = None
         # Until a data set says otherwise, maps are in the parser's own classes.
         self.register_buffer("table", class_table(self.class_names, self.class_names), persistent=False)
 
@@ -253,9 +257,20 @@ class FaceParser(TrainableMethod):
                 f"this face parser tells {len(self.class_names)} classes apart, and {', '.join(missing)} is none of them: "
                 "train one with --set classes=19"
             )
-        places = class_table(self.class_names, names)[: len(self.class_names)].tolist()
-        members = [[number for number, place in enumerate(places) if place == wanted] for wanted in range(len(names))]
-        return torch.stack([logits[:, numbers].logsumexp(1) for numbers in members], dim=1)
+        belongs = self._merging(tuple(names)).to(logits.device)
+        # One matrix, moved to the device once: lists of indices would be copied there at each step.
+        highest = logits.amax(1, keepdim=True).detach()
+        added = torch.einsum("wk,bkyx->bwyx", belongs, (logits - highest).exp())
+        return (added + _LEAST).log() + highest
+
+    def _merging(self, names: tuple[str, ...]) -> Tensor:
+        """Return (classes wanted, own classes): 1 where an own class belongs to a wanted one, else 0."""
+        if self._merged is None or self._merged[0] != names:
+            places = class_table(self.class_names, names)[: len(self.class_names)].long()
+            belongs = torch.zeros(len(names), len(self.class_names))
+            belongs[places, torch.arange(len(self.class_names))] = 1.0
+            self._merged = names, belongs.to(self.get_buffer("table").device)
+        return self._merged[1]
 
     @torch.no_grad()
     def parse(self, images: Tensor, names: Sequence[str] | None = None, generator: nn.Module | None = None) -> Tensor:

@@ -244,8 +244,10 @@ class GFC(TrainableMethod):
         UsageError
             If the setting `parser` names no trained face parser.
         """
-        if not (self.config["parser"] and self.config["parsing_weight"] and self.config["steps_global"]):
-            _LOG.info("gfc: no face parser is used (setting 'parser'), so the parsing loss is left out (weight 0)")
+        without = [key for key in ("parser", "parsing_weight", "steps_global") if not self.config[key]]
+        if without:
+            what = {"parser": "names no face parser", "parsing_weight": "is 0", "steps_global": "is 0"}[without[0]]
+            _LOG.info("gfc: the setting %s %s, so the parsing loss is left out", without[0], what)
             return
         loaded = load_method(self.config["parser"])
         if not isinstance(loaded.method, FaceParser):

@@ -108,8 +108,7 @@ def _recorded_place(state: dict[str, Any] | None) -> str | None:
 
 def _card(run: Run, data: DatasetFile, validation: Validation, finished: bool) -> dict[str, Any]:
     """Return what the weights' card says."""
-    if not validation.last:
-        validation(run.best_generator)
+    scores = validation(run.best_generator)[0] if validation.last is None else validation.last
     return {
         "method": run.request["method"],
         "preset": run.request["preset"],
@@ -128,7 +127,7 @@ def _card(run: Run, data: DatasetFile, validation: Validation, finished: bool) -
         "device": devices.describe(run.fabric.device),
         "devices": run.processes.world,
         "versions": {"occface": __version__, "torch": torch.__version__},
-        "validation": validation.last,
+        "validation": scores,
     }
 
 

@@ -42,7 +42,7 @@ class Validation:
         chosen = np.linspace(0, len(pairs) - 1, min(PAIRS, len(pairs))).round().astype(int).tolist()
         batch = role_inputs(method.role, collate([pairs[number] for number in chosen]))
         self.batch = {name: value.to(device) for name, value in batch.items()}
-        self.last: dict[str, float] = {}
+        self.last: dict[str, float] | None = None
 
     def _given(self, batch: Batch) -> dict[str, Tensor]:
         """Return what the method sees, as a picture: the LR face, or the HR face, with a grey hole if that is to be filled."""

@@ -203,14 +203,19 @@ def test_trained_weights_need_no_parser(tmp_path, parser_run):
     assert torch.equal(loaded.hallucinate(faces()), method.hallucinate(faces()))
 
 
-@pytest.mark.parametrize("settings", [{}, {"parser": "nowhere", "parsing_weight": 0}, {"parser": "nowhere", "steps_global": 0}])
-def test_without_a_parser_the_parsing_loss_is_left_out_and_said_so(settings, dataset, caplog):
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({}, "the setting parser names no face parser"),
+        ({"parser": "nowhere", "parsing_weight": 0}, "the setting parsing_weight is 0"),
+        ({"parser": "nowhere", "steps_global": 0}, "the setting steps_global is 0"),
+    ],
+)
+def test_without_a_parser_the_parsing_loss_is_left_out_and_said_so(settings, why, dataset, caplog):
     method = GFC.build("test", settings)
     with caplog.at_level(logging.INFO, logger="occface"):
         method.prepare(dataset)
-    assert [record.message for record in caplog.records] == [
-        "gfc: no face parser is used (setting 'parser'), so the parsing loss is left out (weight 0)"
-    ]
+    assert [record.message for record in caplog.records] == [f"gfc: {why}, so the parsing loss is left out"]
     assert method.fingerprint() == {}
     assert "parsing" not in method(faces(), method.phases()[-1], "generator")
 
