@@ -39,6 +39,7 @@ class _BasicBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
+        self.stride = stride
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
@@ -46,12 +47,14 @@ class _BasicBlock(nn.Module):
         self.downsample = (
             nn.Identity()
             if inputs == outputs and stride == 1
-            else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm2d(outputs))
+            else nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
         )
 
     def forward(self, x: Tensor) -> Tensor:
         branch = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        return F.relu(self.downsample(x) + branch)
+        # Every other pixel is taken here, not by the convolution: with one thread and channels last, the gradient of a narrow
+        # 1x1 convolution with a stride writes beyond its memory (torch 2.13, oneDNN, AVX2).
+        return F.relu(self.downsample(x[:, :, :: self.stride, :: self.stride]) + branch)
 
 
 class _ResNet18(nn.Module):
