@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from occface import __version__
 
-__all__ = ["software_versions"]
+__all__ = ["software_versions", "source_hash"]
 
 _PACKAGES = ("torch", "numpy", "opencv-python-headless", "Pillow", "scikit-image", "h5py", "dlib-bin", "pandas")
+
+
+@functools.cache
+def source_hash() -> str:
+    """Return the SHA-256 of the package's own source files: what it computes may depend on any of them."""
+    root = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(f"{path.relative_to(root).as_posix()}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def software_versions() -> dict[str, str]:

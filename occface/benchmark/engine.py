@@ -22,7 +22,9 @@ from occface.benchmark.restoring import BATCH, Restored, restore_pairs
 from occface.benchmark.scores import RESULT_FILE, ScoreRow, load_scores, write_scores
 from occface.benchmark.units import Unit, plan
 from occface.dataset.reader import FacePairs
-from occface.methods.weights import load_method, untrained
+from occface.errors import UsageError
+from occface.methods import METHODS
+from occface.methods.weights import LoadedMethod, load_method, untrained
 from occface.metrics.image import psnr, ssim
 from occface.training.devices import describe, resolve
 
@@ -95,7 +97,7 @@ def run_benchmark(
     wanted = load_recipe(recipe)
     folder = files.make_folder(out)
     place = resolve(device)
-    methods = {name: load_method(path, place) for name, path in wanted.weights.items()}
+    methods = {name: _trained(name, path, place) for name, path in wanted.weights.items()}
     methods |= {name: untrained(name, **_preset_and_settings(values)) for name, values in wanted.settings.items()}
     units = list(plan(wanted, methods, limit))
     if overwrite:
@@ -117,6 +119,15 @@ def run_benchmark(
         log.warning("%d images failed; their rows in %s say why", failed, folder / "scores")
     table, printed = show.show_benchmark(folder, wanted, scores, units, place)
     return Benchmark(folder, table, printed, failed)
+
+
+def _trained(name: str, path: Path, place: torch.device) -> LoadedMethod:
+    """Load the weights that a recipe gives for a method: that method's."""
+    METHODS.get(name)  # an unknown name is refused before anything is read
+    loaded = load_method(path, place)
+    if loaded.name != name:
+        raise UsageError(f"the recipe gives {path} as weights of '{name}', but they are of '{loaded.name}': name them so")
+    return loaded
 
 
 def _preset_and_settings(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -90,6 +90,9 @@ def _settings(given: Any, weights: Mapping[str, Path]) -> dict[str, dict[str, An
         METHODS.get(name)
         if name in weights:
             raise UsageError(f"the recipe gives method '{name}' both weights and settings: trained weights have their own")
+        preset = given[name].get("preset", "")
+        if not isinstance(preset, str):
+            raise UsageError(f"expected the preset of method '{name}' in the recipe to be a name, got {preset!r}")
     return {str(name): {str(key): value for key, value in values.items()} for name, values in given.items()}
 
 

@@ -109,7 +109,7 @@ def _notes(units: Sequence[Unit], stages: Mapping[str, LoadedMethod]) -> list[st
     ]
     if "true" in kinds:
         marked = ", except in rows that say otherwise" if "estimated" in kinds else ""
-        notes.append(f"Given the true mask of every face{marked}: {titles}. All others are not.")
+        notes.append(f"Given the true mask of every face{marked}: {titles}. No other method is.")
     if "estimated" in kinds:
         fills = dict.fromkeys(unit.data.configuration["fill"] for unit in units)
         told = "; ".join(
@@ -119,6 +119,9 @@ def _notes(units: Sequence[Unit], stages: Mapping[str, LoadedMethod]) -> list[st
         notes.append(f"Estimated masks were made from the LR face alone, {told}; they were given to: {titles}.")
     if any("landmarks" in stage.method.needs for stage in stages.values()):
         notes.append("LR landmarks were estimated on the enlarged occluded LR face, as the paper does.")
+    shown = sorted(name for name, stage in stages.items() if "true landmarks" in stage.method.needs)
+    if shown:
+        notes.append(f"Given the true landmarks of the HR face: {', '.join(map(pipeline_title, shown))}.")
     notes += [
         f"{pipeline_title(name)} was stopped before the end of its training; its numbers are not those of the method."
         for name, stage in stages.items()

@@ -117,9 +117,10 @@ def format_cell(column: tuple[str, str], value: Any) -> str:
 
 
 def best_cells(table: pd.DataFrame) -> pd.DataFrame:
-    """Mark the best value of each mask type in each column: a frame of booleans. References do not compete.
+    """Mark the best value of each mask type in each column: a frame of booleans.
 
-    Values are compared as they are printed, so what looks equal is marked alike. A value with no rival is not marked.
+    References do not compete, nor do rows that were scored on fewer images than others. Values are compared as they are
+    printed, so what looks equal is marked alike. A value with no rival is not marked.
     """
     best = pd.DataFrame(False, index=table.index, columns=table.columns)
     competing = table.index.get_level_values("order") != "reference"
@@ -129,6 +130,9 @@ def best_cells(table: pd.DataFrame) -> pd.DataFrame:
             continue
         for mask_type in table.index.unique("mask type"):
             rows = competing & (table.index.get_level_values("mask type") == mask_type) & table[column].notna().to_numpy()
+            counts = (column[0], "n")
+            if counts in table.columns and rows.any():
+                rows &= (table[counts] == table.loc[rows, counts].max()).to_numpy()
             if rows.sum() > 1:
                 values = table.loc[rows, column].map(lambda value: float(f"{value:.3f}"))
                 best.loc[rows, column] = values == (values.max() if better else values.min())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +18,7 @@ from occface.methods.weights import LoadedMethod
 from occface.metrics import CONTRACT
 from occface.occlusion.estimate import estimate_mask, flat_fill
 from occface.pipelines import Pipeline, build_pipeline
+from occface.versions import source_hash
 
 __all__ = ["Unit", "plan"]
 
@@ -79,6 +81,8 @@ class Unit:
                 self.limit,
                 CONTRACT,
                 __version__,
+                source_hash(),
+                [_source_of(type(stage.method)) for stage in self.pipeline.stages],
             ]
         )
 
@@ -93,6 +97,12 @@ class Unit:
         if self.mask_given != "estimated":
             return None
         return partial(estimate_mask, fill=flat_fill(self.data.configuration["fill"]))
+
+
+def _source_of(kind: type) -> str:
+    """Return the SHA-256 of the file that a class was written in, which may be another distribution's."""
+    path = getattr(sys.modules[kind.__module__], "__file__", None)
+    return files.sha256_file(path) if path else ""
 
 
 def plan(recipe: Recipe, methods: Mapping[str, LoadedMethod], limit: int | None) -> Iterator[Unit]:

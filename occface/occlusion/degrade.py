@@ -20,7 +20,7 @@ __all__ = ["FILLS", "LR_KERNELS", "PRESETS", "downsample", "occlude"]
 
 #: What a hole can be filled with, and what that is in words.
 FILLS: dict[str, str] = {
-    "gray": "the value 128 (0 in [-1, 1] is 127.5 at rest, rounded half to even)",
+    "gray": "mid-grey, 128 of 255",
     "zero": "black, 0 at rest, which is -1 in [-1, 1]",
     "mean": "the mean colour of the picture's own unoccluded pixels, rounded",
     "noise": "uniform noise over 0..255 for each pixel and channel, U(-1, 1) in networks (GFC's training fill)",

@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
 
-from occface.benchmark import engine
+from occface.benchmark import engine, units
 from occface.benchmark.engine import run_benchmark
 from occface.benchmark.scores import load_scores
 from occface.dataset.reader import FacePairs, collate
@@ -14,6 +14,8 @@ from occface.images import read_image, to_uint8
 from occface.methods import METHODS
 from occface.methods.base import Method
 from occface.methods.bicubic import Bicubic
+from occface.methods.gfc import GFC
+from occface.methods.weights import save_weights
 from occface.occlusion.cells import cell_mask
 from occface.occlusion.estimate import estimate_mask, flat_fill
 
@@ -136,6 +138,39 @@ def test_a_recipe_that_asks_for_what_is_not_there_is_one_line(tmp_path, recipe):
             run_benchmark({**recipe, **change}, tmp_path / "out", device="cpu")
 
 
+def test_weights_of_another_method_are_refused(tmp_path, recipe):
+    gfc = GFC.build("test")
+    save_weights(tmp_path, gfc.generator, {"method": "gfc", "config": gfc.config, "finished": True})
+    with pytest.raises(UsageError, match=r"as weights of 'fhc', but they are of 'gfc'"):
+        run_benchmark({**recipe, "weights": {"fhc": str(tmp_path)}}, tmp_path / "out", device="cpu")
+    with pytest.raises(UsageError, match="did you mean 'gfc'"):
+        run_benchmark({**recipe, "weights": {"gfcc": str(tmp_path)}}, tmp_path / "out", device="cpu")
+
+
+def test_other_code_is_scored_anew(tmp_path, recipe, monkeypatch):
+    run_benchmark(recipe, tmp_path, device="cpu")
+    asked = []
+    score = engine._score
+    monkeypatch.setattr(engine, "_score", lambda unit, *rest: asked.append(unit.mask) or score(unit, *rest))
+    monkeypatch.setattr(units, "source_hash", lambda: "other")
+    run_benchmark(recipe, tmp_path, device="cpu")
+    assert asked == ["irregular", "square"]
+
+
+class Peeks(Bicubic):
+    """Bicubic that asks for the true landmarks."""
+
+    name = "peeks"
+    needs = frozenset({"true landmarks"})
+
+
+def test_who_is_given_the_true_landmarks_is_said(tmp_path, recipe, monkeypatch):
+    monkeypatch.setitem(METHODS._entries, "peeks", Peeks)
+    done = run_benchmark({**recipe, "pipelines": ["bicubic", "peeks"]}, tmp_path, device="cpu")
+    assert "Given the true landmarks of the HR face: peeks." in done.printed
+    assert "true landmarks" not in run_benchmark(recipe, tmp_path, device="cpu").printed
+
+
 class Paints(Method):
     """An inpainter with nothing to learn: it paints the hole in one grey, and remembers the masks that it was given."""
 
@@ -201,7 +236,7 @@ def test_both_masks_are_two_rows_and_everyone_is_told(tmp_path, painting, datase
     for said in (done.printed, (tmp_path / "tables" / "table_1.tex").read_text()):
         assert "Given the true mask of every face: Bicubic + paints." in said
         assert "Given a mask estimated from the LR face: Bicubic + paints." in said
-    assert "told that holes are filled with the value 128" in done.printed
+    assert "told that holes are filled with mid-grey, 128 of 255" in done.printed
     only = run_benchmark({**painting, "mask_given": "estimated"}, tmp_path, device="cpu")
     assert ("square", "SR+PA", "Bicubic + paints") not in only.table.index
 

@@ -62,6 +62,7 @@ GOOD = {"datasets": {"a": "a.h5"}, "pipelines": ["bicubic"]}
         (GOOD | {"pictured": "8"}, "'pictured' of the recipe to be a whole number"),
         (GOOD | {"pictured": True}, "'pictured' of the recipe to be a whole number"),
         (GOOD | {"settings": {"bicubc": {}}}, "did you mean 'bicubic'"),
+        (GOOD | {"settings": {"bicubic": {"preset": ["cpu"]}}}, "preset of method 'bicubic' in the recipe to be a name"),
         (GOOD | {"settings": {"bicubic": 3}}, "'settings' of the recipe to map"),
         (GOOD | {"settings": {"gfc": {}}, "weights": {"gfc": "x"}}, "'gfc' both weights and settings"),
     ],

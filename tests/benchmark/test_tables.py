@@ -111,6 +111,17 @@ def test_what_prints_alike_is_marked_alike(tmp_path: Path) -> None:
     assert best_cells(_table(rows, tmp_path))[("d", "PSNR")].tolist() == [True, False, True]
 
 
+def test_rows_of_fewer_images_do_not_compete(tmp_path: Path) -> None:
+    scored = {"bicubic": [20.0, 21.0], "pro-uigan": [22.0, 23.0], "fcsr-gan": [40.0]}
+    rows = [
+        ScoreRow("d", "square", _PIPELINES[name], name, str(image), image, psnr=value, ssim=0.5)
+        for name, values in scored.items()
+        for image, value in enumerate(values)
+    ]
+    best = best_cells(_table(rows, tmp_path))[("d", "PSNR")]
+    assert best.index[best].tolist() == [("square", "joint", "Pro-UIGAN")]
+
+
 def test_the_table_is_written_three_times(tmp_path: Path) -> None:
     table = _table(_rows(), tmp_path)
     paths = write_table(table, tmp_path / "tables" / "table_1")
