@@ -91,6 +91,7 @@ def part_maps(parsing: Tensor, names: Sequence[str], parts: Sequence[str], size:
     >>> part_maps(parsing, ["background", "nose"], ["nose", "skin"], 1).flatten().tolist()
     [0.75, 0.0]
     """
-    numbers = torch.tensor([list(names).index(part) if part in names else -1 for part in parts], device=parsing.device)
-    covered = parsing[:, None].int() == numbers[:, None, None]
-    return F.avg_pool2d(covered.float(), parsing.shape[-1] // size)
+    classes = parsing.int()  # -1, of a part that is no class, would be 255 in eight bits
+    # each compared with a plain number: a table of them would have to be carried to the device each time
+    covered = [classes == (list(names).index(part) if part in names else -1) for part in parts]
+    return F.avg_pool2d(torch.stack(covered, 1).float(), parsing.shape[-1] // size)

@@ -9,8 +9,8 @@ generator one on the last rows: five iterations of the original, whose generator
 from __future__ import annotations
 
 import logging
-import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
@@ -22,8 +22,10 @@ from occface.errors import UsageError
 from occface.faces.heatmaps import gaussian_heatmaps
 from occface.faces.parsing import CLASSES_11, UNKNOWN, class_table
 from occface.methods.base import Batch, Config, Phase, Role, TrainableMethod, evaluating
+from occface.methods.schedules import cosine_fall
 from occface.networks.fcsrgan import CoarseNet, Critic, Faces, FCSRNet, FineNet, PartialUNet, PriorNet
-from occface.networks.vgg import FeatureNetwork, load_feature_network
+from occface.networks.layers import enlarged
+from occface.networks.vgg import Features, Judge, load_feature_network
 from occface.occlusion.cells import cell_mask
 from occface.registry import did_you_mean
 
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["FCSRGAN", "gradient_penalty"]
 
 _LOG = logging.getLogger(__name__)
-_HR, _MAPS, _LANDMARKS = 128, 64, 68
+_MAPS, _LANDMARKS = 64, 68
 _FEATURE_NETWORKS = ("none", "stlpips-vgg", "vgg16")
 _SCHEDULES = ("linear", "cosine")
 _KEPT = 50 / 60
@@ -215,8 +217,7 @@ class FCSRGAN(TrainableMethod):
             FineNet(config["fine_width"], config["encoder_blocks"], config["decoder_blocks"], maps, norm, config["skips"]),
         )
         self.critic = Critic(config["discriminator_width"])
-        # Held where torch does not see it: its weights are no state of the training and no part of what is saved.
-        self._frozen: dict[str, FeatureNetwork | None] = {}
+        self._judge: Judge[Features] = Judge(partial(load_feature_network, config["feature_network"]))
         self._classes: Tensor | None = None  # from the data set's classes to the eleven; None without maps
         self._critics_optimizer: torch.optim.Optimizer | None = None
         self._made: _Made | None = None
@@ -260,10 +261,11 @@ class FCSRGAN(TrainableMethod):
         """Return what the schedule says of this phase: 1 and then a line towards 0, or the cosine from 1 to 0.02."""
         if self.config["lr_schedule"] == "linear":
             return min(1.0, (1 - progress) / (1 - _KEPT))
-        return 0.02 + 0.98 * (1 + math.cos(math.pi * progress)) / 2
+        return cosine_fall(progress)
 
     def forward(self, batch: Batch, phase: Phase, turn: str) -> dict[str, Tensor]:
         """Return the weighted losses of a turn."""
+        self._rows_of_a_part(batch)  # refused at the first step of the first phase, not when its cost has been paid
         if phase.name == "completion":
             return self._completion_losses(*self.generator.complete(*_entering(batch)), batch)
         kind, _, part = turn.partition("_")
@@ -285,17 +287,22 @@ class FCSRGAN(TrainableMethod):
         """How many parts a batch is divided into."""
         return self.config["critic_steps"] if self.config["adversarial_weight"] else 1
 
+    def _rows_of_a_part(self, batch: Batch) -> int:
+        parts = self._parts if self.config["steps_joint"] else 1
+        size, left = divmod(len(batch["lr"]), parts)
+        if left:
+            raise UsageError(
+                f"expected a batch (of each process) that is a multiple of critic_steps={parts}, got {len(batch['lr'])}"
+            )
+        return size
+
     def _pass(self, batch: Batch, part: int) -> _Made:
         """Return a part of the batch, counted from 1, with what the generator makes of it.
 
         Turns on the same part follow each other while the generator's weights stay, so one pass serves them. That of the last
         part is the generator's as well, and has a graph.
         """
-        size, left = divmod(len(batch["lr"]), self._parts)
-        if left:
-            raise UsageError(
-                f"expected a batch (of each process) that is a multiple of critic_steps={self._parts}, got {len(batch['lr'])}"
-            )
+        size = self._rows_of_a_part(batch)
         if self._made is None or self._made.batch is not batch["lr"] or self._made.part != part:
             rows = {name: value[(part - 1) * size : part * size] for name, value in batch.items()}
             learns = part == self._parts
@@ -308,7 +315,7 @@ class FCSRGAN(TrainableMethod):
         """Return the losses of filled holes, against the clean LR face enlarged."""
         config = self.config
         hole = cell_mask(batch["mask"])
-        target = _unit(_enlarged(batch["lr_clean"]))
+        target = _unit(enlarged(batch["lr_clean"]))
         difference = (drawn.float() - target).abs()
         terms = {
             "hole": config["hole_weight"] * (difference * hole).mean(),
@@ -354,14 +361,7 @@ class FCSRGAN(TrainableMethod):
 
     def _styles(self, images: Tensor) -> tuple[Tensor, ...]:
         """Return what the feature network sees at its three pools in pictures with values in [0,1]."""
-        if "features" not in self._frozen:
-            device = images.device
-            # Where the pass runs in half precision so do the frozen weights: autocast would convert them anew at each pass.
-            dtype = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else torch.float32
-            self._frozen["features"] = load_feature_network(self.config["feature_network"], device, dtype)
-        network = self._frozen["features"]
-        assert network is not None  # checked: no loss has a weight without one
-        return network(2 * images - 1).styles
+        return self._judge(2 * images - 1).styles
 
     def parts(self) -> tuple[nn.Module, ...]:
         """Return the generator's networks; not the critic: a compiled one has no second derivatives for its penalty."""
@@ -430,14 +430,9 @@ def _perceptual(ours: tuple[Tensor, ...], theirs: tuple[Tensor, ...]) -> Tensor:
     return torch.stack([F.l1_loss(one.float(), other.float()) for one, other in zip(ours, theirs, strict=True)]).sum()
 
 
-def _enlarged(images: Tensor) -> Tensor:
-    """Return pictures at 128x128, bicubic as Pillow's, in [-1,1]."""
-    return F.interpolate(images, size=(_HR, _HR), mode="bicubic", antialias=True).clamp(-1, 1)
-
-
 def _entering(batch: Batch) -> tuple[Tensor, Tensor]:
     """Return what enters the network: the LR face enlarged, in [0,1], and the cells of the mask."""
-    return _unit(_enlarged(batch["lr"])), cell_mask(batch["mask"])
+    return _unit(enlarged(batch["lr"])), cell_mask(batch["mask"])
 
 
 def _unit(images: Tensor) -> Tensor:
@@ -468,9 +463,13 @@ def _check(config: Config) -> None:
             raise UsageError(f"{key}: expected at least 1, got {config[key]}")
     if config["prior_width"] % 4:
         raise UsageError(f"prior_width: expected a multiple of 4, got {config['prior_width']}")
-    if config["adversarial_weight"] and config["batch_size"] % config["critic_steps"]:
+    parts = config["critic_steps"] if config["adversarial_weight"] and config["steps_joint"] else 1
+    if config["batch_size"] % parts:
+        raise UsageError(f"batch_size: expected a multiple of critic_steps={parts}, got {config['batch_size']}")
+    if config["norm"] == "batch" and config["batch_size"] < 2 * parts:
         raise UsageError(
-            f"batch_size: expected a multiple of critic_steps={config['critic_steps']}, got {config['batch_size']}"
+            f"batch_size: expected at least 2 faces for each of critic_steps={parts}, got {config['batch_size']}: "
+            "where the U-Net comes down to a single place, norm=batch goes by the faces alone; or set norm=group"
         )
     if not (config["steps_completion"] or config["steps_joint"]):
         raise UsageError("steps_completion and steps_joint are both 0: nothing would be trained")

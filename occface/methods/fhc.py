@@ -5,8 +5,8 @@ What is the authors', what had to be read or chosen, and what the smaller preset
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -16,19 +16,20 @@ from occface import losses
 from occface.errors import UsageError
 from occface.faces.heatmaps import gaussian_heatmaps
 from occface.methods.base import Batch, Config, Phase, Role, TrainableMethod, evaluating
+from occface.methods.schedules import cosine_fall
 from occface.networks.fhc import FHCDiscriminator, FHCNet, FHCResult
-from occface.networks.vgg import load_trunk
+from occface.networks.vgg import Judge, load_trunk
 from occface.registry import did_you_mean
 
 __all__ = ["COMPONENTS", "FHC", "component_heatmaps"]
 
-_JAW, _BROWS, _NOSE, _EYES, _MOUTH = (tuple(range(*ends)) for ends in ((0, 17), (17, 27), (27, 36), (36, 48), (48, 68)))
+_JAW, _BROWS, _NOSE, _EYES, _MOUTH = (slice(*ends) for ends in ((0, 17), (17, 27), (27, 36), (36, 48), (48, 68)))
 
 #: Sets of components by name: each component is the landmarks (iBUG's numbers) whose Gaussians make its map.
-COMPONENTS: dict[str, tuple[tuple[int, ...], ...]] = {
+COMPONENTS: dict[str, tuple[slice, ...]] = {
     "eyes-nose-mouth-chin": (_EYES, _NOSE, _MOUTH, _JAW),
     "with-brows": (_EYES, _NOSE, _MOUTH, _JAW, _BROWS),
-    "landmarks": tuple((number,) for number in range(68)),
+    "landmarks": tuple(slice(number, number + 1) for number in range(68)),
 }
 
 _FEATURE_ASSETS: dict[str, tuple[str, ...]] = {"none": (), "vgg19": ("vgg19",), "stlpips-vgg": ("stlpips-vgg",)}
@@ -69,6 +70,7 @@ _SMALL: Config = _PAPER | {
     "adversarial_weight": 0.0,
     "adversarial_floor": 0.0,
     "feature_network": "none",
+    "feature_weight": 0.0,
     "batch_size": 16,
     "steps_per_epoch": 100,
     "optimizer": "adam",
@@ -80,14 +82,14 @@ _SMALL: Config = _PAPER | {
 }
 
 
-def component_heatmaps(landmarks: Tensor, groups: Sequence[Sequence[int]], size: int = _MAP) -> Tensor:
+def component_heatmaps(landmarks: Tensor, groups: Sequence[slice], size: int = _MAP) -> Tensor:
     """Draw a map for each component: at each pixel the highest of the Gaussians of the component's landmarks.
 
     Parameters
     ----------
     landmarks : Tensor
         (B, 68, 2) in pixels of the 128x128 crop.
-    groups : sequence of sequences of int
+    groups : sequence of slice
         The landmarks of each component, such as a value of `COMPONENTS`.
     size : int
         Height and width of the maps.
@@ -103,7 +105,7 @@ def component_heatmaps(landmarks: Tensor, groups: Sequence[Sequence[int]], size:
     torch.Size([1, 5, 64, 64])
     """
     maps = gaussian_heatmaps(landmarks, size)
-    return torch.stack([maps[:, list(group)].amax(1) for group in groups], 1)
+    return torch.stack([maps[:, group].amax(1) for group in groups], 1)
 
 
 class FHC(TrainableMethod):
@@ -163,7 +165,7 @@ class FHC(TrainableMethod):
         self.discriminator = FHCDiscriminator(config["discriminator_width"])
         # The adversarial weight hangs on it. It is part of the state, so a run that is resumed goes on with the same weight.
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
-        self._frozen: list[nn.Module] = []  # held where torch does not see it: its weights are no state of the training
+        self._judge: Judge[Tensor] = Judge(partial(load_trunk, config["feature_network"], _RELU3_2))
         self._made: tuple[Tensor, FHCResult] | None = None
 
     def assets(self) -> tuple[str, ...]:
@@ -191,7 +193,7 @@ class FHC(TrainableMethod):
         warming = done < config["warmup_steps"]
         warm = (1 / 50 if 2 * done < config["warmup_steps"] else 1 / 5) if warming else 1.0
         if config["lr_schedule"] == "cosine":
-            return warm * (0.02 + 0.98 * (1 + math.cos(math.pi * progress)) / 2)
+            return warm * cosine_fall(progress)
         return warm * max(config["lr_decay"] ** (done // config["steps_per_epoch"]), config["lr_floor"] / config["lr"])
 
     def adversarial_weight(self) -> Tensor:
@@ -218,20 +220,12 @@ class FHC(TrainableMethod):
         if config["adversarial_weight"]:
             judged = losses.generator_loss(self.discriminator(made.image), "bce")
             terms["adversarial"] = self.adversarial_weight() * judged
-        if config["feature_weight"] and config["feature_network"] != "none":
-            network = self._feature_network(hr.device)
+        if config["feature_weight"]:
             with torch.no_grad():
-                wanted = network(hr)
-            terms["feature"] = config["feature_weight"] * losses.feature(network(made.image), wanted)
+                wanted = self._judge(hr)
+            terms["feature"] = config["feature_weight"] * losses.feature(self._judge(made.image), wanted)
         self.get_buffer("updates").add_(1)
         return terms
-
-    def _feature_network(self, device: torch.device) -> nn.Module:
-        if not self._frozen:
-            half = torch.is_autocast_enabled(device.type)  # frozen weights, then, which autocast would convert at each pass
-            dtype = torch.get_autocast_dtype(device.type) if half else torch.float32
-            self._frozen.append(load_trunk(self.config["feature_network"], _RELU3_2, device, dtype))
-        return self._frozen[0]
 
     @torch.no_grad()
     def hallucinate(self, batch: Batch, generator: nn.Module | None = None) -> Tensor:
@@ -264,3 +258,13 @@ def _check(config: Config) -> None:
     for key in ("stacks", "discriminator_width", "steps", "steps_per_epoch"):
         if config[key] < 1:
             raise UsageError(f"{key}: expected at least 1, got {config[key]}")
+    if config["batch_size"] < 2:
+        raise UsageError(
+            f"batch_size: expected at least 2, got {config['batch_size']}: "
+            "where a face comes down to a single place, features are normalised over the faces of a batch"
+        )
+    if config["feature_weight"] and config["feature_network"] == "none":
+        raise UsageError(
+            f"feature_weight is {config['feature_weight']}, but there is no feature network to look through: "
+            "--set feature_network=vgg19 or stlpips-vgg, or a weight of 0"
+        )

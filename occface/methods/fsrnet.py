@@ -6,7 +6,7 @@ What is the authors', what had to be read or chosen, and what the smaller preset
 from __future__ import annotations
 
 import logging
-import math
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -18,9 +18,10 @@ from occface.errors import UsageError
 from occface.faces.heatmaps import gaussian_heatmaps
 from occface.faces.parsing import FSRNET_PARTS, UNKNOWN, part_maps
 from occface.methods.base import Batch, Config, Phase, Role, TrainableMethod, evaluating
+from occface.methods.schedules import cosine_fall
 from occface.networks.discriminators import global_discriminator
 from occface.networks.fsrnet import FSRNetwork, FSRResult
-from occface.networks.vgg import load_trunk
+from occface.networks.vgg import Judge, load_trunk
 from occface.registry import did_you_mean
 
 __all__ = ["FSRGAN", "FSRNet"]
@@ -88,7 +89,7 @@ _ADVERSARIAL: Config = {
     "feature_network": "vgg16",
     "feature_weight": 0.1,
 }
-_SMALL_ADVERSARIAL: Config = _ADVERSARIAL | {"discriminator_width": 8, "feature_network": "none"}
+_SMALL_ADVERSARIAL: Config = _ADVERSARIAL | {"discriminator_width": 8, "feature_network": "none", "feature_weight": 0.0}
 
 
 class FSRNet(TrainableMethod):
@@ -156,9 +157,7 @@ class FSRNet(TrainableMethod):
 
     def lr_scale(self, phase: Phase, progress: float) -> float:
         """Return 1, or the cosine from 1 to 0.02."""
-        if self.config["lr_schedule"] == "constant":
-            return 1.0
-        return 0.02 + 0.98 * (1 + math.cos(math.pi * progress)) / 2
+        return 1.0 if self.config["lr_schedule"] == "constant" else cosine_fall(progress)
 
     def forward(self, batch: Batch, phase: Phase, turn: str) -> dict[str, Tensor]:
         """Return the weighted losses of a turn, of clean pairs."""
@@ -176,14 +175,15 @@ class FSRNet(TrainableMethod):
         wanted = gaussian_heatmaps(batch["landmarks"], _MAP)
         terms["landmarks"] = _LANDMARKS * each * losses.geometry(made.landmarks, wanted)
         if known:
-            terms["parsing"] = len(known) * each * self._parsing_loss(made.parsing[:, known], batch["parsing"], known)
+            terms["parsing"] = len(known) * each * self._parsing_loss(made.parsing, batch["parsing"], known)
         return terms
 
     def _parsing_loss(self, maps: Tensor, parsing: Tensor, known: list[int]) -> Tensor:
         """Return the mean squared difference of the maps of some parts, where the parsing map knows what is there."""
         wanted = part_maps(parsing, self._classes, [FSRNET_PARTS[number] for number in known], _MAP)
         here = nn.functional.avg_pool2d((parsing != UNKNOWN)[:, None].float(), parsing.shape[-1] // _MAP)
-        squared = (here * (maps.float() - wanted) ** 2).sum()
+        read = torch.stack([maps[:, number] for number in known], 1)  # a list as index would be carried to the device each time
+        squared = (here * (read.float() - wanted) ** 2).sum()
         return squared / (len(known) * here.sum()).clamp(min=1)
 
     @torch.no_grad()
@@ -233,7 +233,7 @@ class FSRGAN(FSRNet):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.discriminator = global_discriminator(config["discriminator_width"])
-        self._frozen: list[nn.Module] = []  # held where torch does not see it: its weights are no state of the training
+        self._judge: Judge[Tensor] = Judge(partial(load_trunk, config["feature_network"], _RELU5_3))
         self._made: tuple[Tensor, FSRResult] | None = None
 
     def assets(self) -> tuple[str, ...]:
@@ -262,19 +262,11 @@ class FSRGAN(FSRNet):
         if config["adversarial_weight"]:
             judged = losses.generator_loss(self.discriminator(made.image), "bce")
             terms["adversarial"] = config["adversarial_weight"] * judged
-        if config["feature_weight"] and config["feature_network"] != "none":
-            network = self._feature_network(hr.device)
+        if config["feature_weight"]:
             with torch.no_grad():
-                wanted = network(hr)
-            terms["feature"] = config["feature_weight"] * losses.feature(network(made.image), wanted)
+                wanted = self._judge(hr)
+            terms["feature"] = config["feature_weight"] * losses.feature(self._judge(made.image), wanted)
         return terms
-
-    def _feature_network(self, device: torch.device) -> nn.Module:
-        if not self._frozen:
-            half = torch.is_autocast_enabled(device.type)  # frozen weights, then, which autocast would convert at each pass
-            dtype = torch.get_autocast_dtype(device.type) if half else torch.float32
-            self._frozen.append(load_trunk(self.config["feature_network"], _RELU5_3, device, dtype))
-        return self._frozen[0]
 
 
 def _check(config: Config) -> None:
@@ -292,3 +284,8 @@ def _check(config: Config) -> None:
     for key in ("width", "coarse_blocks", "encoder_blocks", "decoder_blocks", "hourglasses", "steps", "discriminator_width"):
         if config.get(key, 1) < 1:
             raise UsageError(f"{key}: expected at least 1, got {config[key]}")
+    if config.get("feature_weight") and config["feature_network"] == "none":
+        raise UsageError(
+            f"feature_weight is {config['feature_weight']}, but there is no feature network to look through: "
+            "--set feature_network=vgg16 or stlpips-vgg, or a weight of 0"
+        )

@@ -7,8 +7,8 @@ face of the training split, chosen once, before the first step, and kept with th
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterable
+from functools import partial
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -22,9 +22,10 @@ from occface.faces.heatmaps import gaussian_heatmaps
 from occface.faces.mirror import MIRRORED
 from occface.images import to_float
 from occface.methods.base import Batch, Config, Phase, Role, TrainableMethod, evaluating
+from occface.methods.schedules import cosine_fall
 from occface.networks.cpgan import CPGAN, Hallucinated
 from occface.networks.discriminators import global_discriminator
-from occface.networks.vgg import TRUNKS, FeatureTrunk, load_trunk
+from occface.networks.vgg import TRUNKS, Judge, load_trunk
 from occface.registry import did_you_mean
 
 __all__ = ["ReCPGAN", "best_guide", "illumination"]
@@ -163,8 +164,7 @@ class ReCPGAN(TrainableMethod):
             config["skip"],
         )
         self.global_128 = global_discriminator(config["discriminator_width"])
-        # Loaded when first needed, and held where torch does not see it: its weights are no state of the training.
-        self._judge: dict[str, FeatureTrunk] = {}
+        self._judge: Judge[Tensor] = Judge(partial(load_trunk, config["feature_network"], _RELU3_1))
         self._shared: tuple[Tensor, _Pass] | None = None
 
     def assets(self) -> tuple[str, ...]:
@@ -199,7 +199,7 @@ class ReCPGAN(TrainableMethod):
     def lr_scale(self, phase: Phase, progress: float) -> float:
         """Return the decay of the epochs done, or the cosine from 1 to 0.02."""
         if self.config["lr_schedule"] == "cosine":
-            return 0.02 + 0.98 * (1 + math.cos(math.pi * progress)) / 2
+            return cosine_fall(progress)
         epochs = round(progress * phase.steps) // self.config["steps_per_epoch"]
         return float(self.config["lr_decay"] ** epochs)
 
@@ -258,15 +258,10 @@ class ReCPGAN(TrainableMethod):
         return terms
 
     def _feature_loss(self, image: Tensor, truth: Tensor) -> Tensor:
-        if "features" not in self._judge:
-            # Where the pass runs in half precision so do the frozen weights: autocast would convert them at each pass.
-            kind = image.device.type
-            dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
-            self._judge["features"] = load_trunk(self.config["feature_network"], _RELU3_1, image.device, dtype)
-        judge, every = self._judge["features"], self.config["feature_every"]
+        every = self.config["feature_every"]
         with torch.no_grad():
-            wanted = judge(truth[::every])
-        return nn.functional.l1_loss(judge(image[::every]).float(), wanted.float())
+            wanted = self._judge(truth[::every])
+        return nn.functional.l1_loss(self._judge(image[::every]).float(), wanted.float())
 
     def _run(self, batch: Batch, generator: nn.Module | None) -> Hallucinated:
         with evaluating(generator or self.generator) as network:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from occface.errors import UsageError
 from occface.networks.attention import to_map, to_places
 from occface.networks.fan import FanHourglass, HierarchicalBlock
-from occface.networks.layers import ResidualBlock, conv3x3, initialise, norm_layer
+from occface.networks.layers import QuietStart, ResidualBlock, conv3x3, enlarged, initialise, norm_layer
 from occface.registry import did_you_mean
 
 __all__ = ["ATTENTIONS", "CPGAN", "CopyAndPaste", "Hallucinated", "standardised"]
@@ -105,7 +105,6 @@ class CPGAN(nn.Module):
         self.register_buffer("guide_lr", torch.zeros(1, 3, 16, 16))
         self.register_buffer("guide_hr", torch.zeros(1, 3, 128, 128))
         initialise(self)
-        self.copy_and_paste.settle()
         with torch.no_grad():
             for linear in (self.narrow, self.up.get_submodule("0"), self.joined):
                 linear.get_parameter("weight").mul_(0.5**0.5)  # no ReLU before them: He's scale would double what passes
@@ -142,15 +141,14 @@ class CPGAN(nn.Module):
             given, both = given[:count], both[:count]
         drawn = self.head(self.up(both))
         if self.skip:
-            enlarged = F.interpolate(given, scale_factor=8, mode="bicubic", antialias=True)  # Pillow's bicubic
-            drawn = drawn + torch.atanh(enlarged.clamp(-0.99, 0.99))
+            drawn = drawn + torch.atanh(enlarged(given).clamp(-0.99, 0.99))
         images = torch.tanh(drawn)
         if not with_guides:
             return Hallucinated(images, maps[:count], None, None)
         return Hallucinated(images[:count], maps[:count], images[count:], maps[count:])
 
 
-class CopyAndPaste(nn.Module):
+class CopyAndPaste(QuietStart):
     """The external unit: refine both, look up the guide's features by those of the face, add what is found to the face.
 
     Its convolutions serve all passes. Each pass has normalisations of its own: one set of running statistics over sizes and
@@ -190,10 +188,8 @@ class CopyAndPaste(nn.Module):
 
     @torch.no_grad()
     def settle(self) -> None:
-        """Let everything that is added to its input start at a tenth of its natural size."""
+        """Let what is pasted start at a tenth of its size; the residual blocks see to their own."""
         self.paste.weight.mul_(0.1)
-        self.first.settle()
-        self.second.settle()
 
     def forward(self, both: Tensor, count: int, number: int, copies: bool = True) -> Tensor:
         """Return the features of faces and guides (B+G,C,H,W) after one more pass.
@@ -240,7 +236,7 @@ def standardised(features: Tensor) -> Tensor:
     return F.instance_norm(features)
 
 
-class _SharedResidual(nn.Module):
+class _SharedResidual(QuietStart):
     """A residual block whose convolutions serve all passes, and whose normalisations each serve one."""
 
     def __init__(self, channels: int, norm: str, passes: int) -> None:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from occface.networks.hourglass import BottleneckBlock, Hourglass
+from occface.networks.hourglass import BottleneckBlock, Hourglass, fresh_gain
 from occface.networks.layers import ResidualBlock, conv3x3, initialise, norm_layer, stem
 from occface.networks.partial_conv import PartialConv2d
 
@@ -21,11 +21,15 @@ __all__ = ["CoarseNet", "Critic", "FCSRNet", "Faces", "FineNet", "PartialUNet", 
 _KERNELS = (7, 5, 5, 3, 3, 3, 3)
 _WIDTHS = (1, 2, 4, 8, 8, 8, 8)
 """Of the U-Net's encoder: the window of each level, and its channels in units of the first one's."""
+_DEPTH = 4
+"""Of the prior network's hourglasses: 64x64 down to 4x4."""
 _QUIET = -4.0
 """Initial bias of the landmarks' head: sigmoid(-4) = 0.018, near the mean of a heatmap, instead of one half everywhere."""
 
 _PLAIN, _FAINT = 0.02, 0.002
 """Initial deviation of the weights that draw a picture, and of those that draw a correction, which begins near nothing."""
+_GREY = 0.5
+"""Initial bias of what draws a whole picture: it begins in the middle of its range, not black."""
 
 
 class _Level(nn.Module):
@@ -66,6 +70,8 @@ class PartialUNet(nn.Module):
         self.decoder = nn.ModuleList(level(below + beside, beside, 3, 1, 0.2) for below, beside in back)
         self.image_head = PartialConv2d(width + 3, 3)
         initialise(self)
+        nn.init.normal_(self.image_head.convolution.weight, std=_PLAIN)
+        nn.init.constant_(self.image_head.get_parameter("bias"), _GREY)
 
     def forward(self, image: Tensor, valid: Tensor) -> Tensor:
         """Return a whole picture (B,3,128,128), not clamped, of one (B,3,128,128) and its valid places (B,1,128,128)."""
@@ -99,7 +105,7 @@ class CoarseNet(nn.Module):
         self.layers = nn.Sequential(stem(3, width, norm), *_residual(blocks, width, norm))
         self.image_head = conv3x3(width, 3)
         initialise(self)
-        nn.init.normal_(self.image_head.weight, std=_FAINT if skips else _PLAIN)
+        _begin_faint(self.image_head, skips)
 
     def forward(self, image: Tensor) -> Tensor:
         """Return a sharper picture, (B,3,128,128)."""
@@ -129,16 +135,17 @@ class PriorNet(nn.Module):
             nn.Sequential(entry, norm_layer(norm, width // 4), nn.ReLU(inplace=True)),
             stem(width // 4, width, norm),
             *_residual(blocks, width, norm),
-            *(Hourglass(4, width, BottleneckBlock, bottlenecks) for _ in range(stacks)),
+            *(Hourglass(_DEPTH, width, BottleneckBlock, bottlenecks) for _ in range(stacks)),
             nn.Conv2d(width, width // 2, 1),
         )
         self.landmark_head = nn.Conv2d(width // 2, landmarks, 1)
         self.parsing_head = nn.Conv2d(width // 2, classes, 1)
         initialise(self)
-        # What stacked residual blocks give is large; fresh heads must say next to nothing all the same.
+        with torch.no_grad():
+            self.layers[-1].get_parameter("weight").div_(fresh_gain(_DEPTH, stacks))  # back to the size of what went in
         for head in (self.landmark_head, self.parsing_head):
             nn.init.normal_(head.weight, std=0.01)
-        nn.init.constant_(self.landmark_head.bias, _QUIET)  # type: ignore[arg-type]
+        nn.init.constant_(self.landmark_head.get_parameter("bias"), _QUIET)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return heatmaps (B,landmarks,64,64) in [0,1] and logits (B,classes,64,64) of a picture (B,3,128,128)."""
@@ -178,12 +185,18 @@ class FineNet(nn.Module):
         )
         self.image_head = conv3x3(width, 3)
         initialise(self)
-        nn.init.normal_(self.image_head.weight, std=_FAINT if skips else _PLAIN)
+        _begin_faint(self.image_head, skips)
 
     def forward(self, image: Tensor, maps: Tensor) -> Tensor:
         """Return a sharp picture, (B,3,128,128), not clamped, of a coarse one and maps (B,maps,64,64)."""
         drawn = self.image_head(self.decoder(torch.cat([self.encoder(image), maps], dim=1)))
         return image + drawn if self.skips else drawn
+
+
+def _begin_faint(head: nn.Conv2d, corrects: bool) -> None:
+    """Let a picture begin near mid-grey, and a correction near none."""
+    nn.init.normal_(head.weight, std=_FAINT if corrects else _PLAIN)
+    nn.init.constant_(head.get_parameter("bias"), 0.0 if corrects else _GREY)
 
 
 def _residual(blocks: int, width: int, norm: str) -> list[nn.Module]:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from occface.networks.hourglass import Hourglass, PreactivationBlock
-from occface.networks.layers import conv3x3, initialise, stem
+from occface.networks.layers import QuietStart, conv3x3, enlarged, initialise, stem
 
 __all__ = ["FHCDiscriminator", "FHCNet", "FHCResult", "SimilarityTransformer"]
 
@@ -29,6 +29,9 @@ class FHCResult(NamedTuple):
 
 class SimilarityTransformer(nn.Module):
     """Turn, scale and shift features by what a small network reads off them: nothing at first.
+
+    Angle, logarithm of the scale and shift (in halves of the width) are between -1 and 1: some of the features always stays
+    in sight. Where nothing does, every map is flat, and normalisations behind it make the gradients grow without end.
 
     Parameters
     ----------
@@ -58,7 +61,7 @@ class SimilarityTransformer(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return features of the shape of `features`, (B,C,64,64); zeros come in from beyond the border."""
-        motion = self.parameters_of_motion(self.localiser(features)).float()
+        motion = self.parameters_of_motion(self.localiser(features)).float().tanh()
         with torch.autocast(features.device.type, enabled=False):  # places in half precision would be off by pixels
             grid = F.affine_grid(similarity(motion), list(features.shape), align_corners=False)
             moved = F.grid_sample(features.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
@@ -112,7 +115,7 @@ class _Autoencoder(nn.Module):
         return torch.cat([x, F.interpolate(lr, scale_factor=4, mode="nearest")], 1)
 
 
-class _Stack(nn.Module):
+class _Stack(QuietStart):
     """One hourglass with its heatmaps, and what the next one is told."""
 
     def __init__(self, channels: int, maps: int, last: bool) -> None:
@@ -126,6 +129,12 @@ class _Stack(nn.Module):
         )
         self.maps = nn.Conv2d(channels, maps, 1)
         self.told = None if last else nn.ModuleList([nn.Conv2d(channels, channels, 1), nn.Conv2d(maps, channels, 1)])
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Let the maps and what the next one is told start at a tenth of their size."""
+        for layer in (self.maps, *(self.told or ())):
+            layer.get_parameter("weight").mul_(0.1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         features = self.body(x)
@@ -199,7 +208,7 @@ class FHCNet(nn.Module):
         led = self.led(torch.cat([base, heatmaps[-1]], 1))
         image = self.image_head(self.joined(torch.cat([self.plain(base), led], 1)))
         if self.skip:
-            image = image + F.interpolate(lr, scale_factor=8, mode="bicubic", antialias=True)
+            image = image + enlarged(lr)
         return FHCResult(image, tuple(heatmaps))
 
 

@@ -9,15 +9,18 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from occface.errors import UsageError
-from occface.networks.hourglass import BottleneckBlock, Hourglass
-from occface.networks.layers import ResidualBlock, conv3x3, initialise, stem
+from occface.networks.hourglass import BottleneckBlock, Hourglass, fresh_gain
+from occface.networks.layers import ResidualBlock, conv3x3, enlarged, initialise, stem
 from occface.registry import did_you_mean
 
 __all__ = ["DECODER_READS", "FSRNetwork", "FSRResult"]
+
+_DEPTH = 3
+_FAINT = 0.005
+"""Initial deviation of the weights that draw maps, which begin near nothing, as most of a map is."""
 
 #: What the decoder is given of the priors: the features that they are read from, or the maps themselves.
 DECODER_READS: tuple[str, ...] = ("features", "maps")
@@ -62,8 +65,19 @@ class _Priors(nn.Sequential):
             nn.ReLU(inplace=True),
             BottleneckBlock(half, width),
             *_residual(width, 2),
-            *(Hourglass(3, width, BottleneckBlock) for _ in range(hourglasses)),
+            *(Hourglass(_DEPTH, width, BottleneckBlock) for _ in range(hourglasses)),
         )
+        self.hourglasses = hourglasses
+
+    @torch.no_grad()
+    def begin_small(self) -> None:
+        """Let what enters the hourglasses start as much smaller as they make it larger.
+
+        Nothing behind them brings their features back to the size of the encoder's, beside which the decoder reads them.
+        """
+        adding = ((3, "across.weight"), (3, "branch.8.weight"), (4, "branch.4.weight"), (5, "branch.4.weight"))
+        for place, name in adding:
+            self[place].get_parameter(name).div_(fresh_gain(_DEPTH, self.hourglasses))
 
 
 class _Decoder(nn.Sequential):
@@ -133,16 +147,17 @@ class FSRNetwork(nn.Module):
         self.parsing_head = nn.Conv2d(prior_width, parts, 1)
         self.decoder = _Decoder(width + (landmarks + parts if self.reads_maps else prior_width), width, decoder_blocks)
         initialise(self)
+        self.priors.begin_small()
         for head in (self.coarse[-1], self.decoder[-1]):
             assert isinstance(head, nn.Conv2d)
             nn.init.normal_(head.weight, std=0.0 if skip else 0.02)  # corrections begin as none
         for of_maps in (self.landmarks_head, self.parsing_head):
-            nn.init.normal_(of_maps.weight, std=0.02)
+            nn.init.normal_(of_maps.weight, std=_FAINT)
 
     def forward(self, lr: Tensor) -> FSRResult:
         """Return pictures and priors of LR faces (B,3,16,16)."""
-        enlarged = F.interpolate(lr, scale_factor=8, mode="bicubic", antialias=True)  # a = -0.5, as Pillow's
-        coarse = self._picture(self.coarse(enlarged), enlarged)
+        entering = enlarged(lr)
+        coarse = self._picture(self.coarse(entering), entering)
         features = self.priors(coarse)
         landmarks, parsing = self.landmarks_head(features), self.parsing_head(features)
         priors = torch.cat([landmarks, parsing], 1) if self.reads_maps else features

@@ -8,15 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from occface.networks.layers import conv3x3
+from occface.networks.layers import QuietStart, conv3x3
 
-__all__ = ["BottleneckBlock", "Hourglass", "PreactivationBlock"]
+__all__ = ["BottleneckBlock", "Hourglass", "PreactivationBlock", "fresh_gain"]
 
 
-class PreactivationBlock(nn.Module):
+class _Preactivated(QuietStart):
+    """A branch, each of whose convolutions is normalised and rectified before, added to its input."""
+
+    branch: nn.Sequential
+    across: nn.Module
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Let the branch start at a tenth of its size, which its last convolution sets."""
+        self.branch[-1].get_parameter("weight").mul_(0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features (B, out, H, W) of features (B, channels, H, W)."""
+        return self.across(x) + self.branch(x)
+
+
+class PreactivationBlock(_Preactivated):
     """A 3x3 and a 1x1 convolution, each behind batch normalisation and ReLU, added to their input (FHC's block).
 
     Parameters
@@ -38,12 +55,8 @@ class PreactivationBlock(nn.Module):
         self.branch = nn.Sequential(*_activated(channels), conv3x3(channels, out), *_activated(out), nn.Conv2d(out, out, 1))
         self.across = nn.Identity() if out == channels else nn.Conv2d(channels, out, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return features (B, out, H, W) of features (B, channels, H, W)."""
-        return self.across(x) + self.branch(x)
 
-
-class BottleneckBlock(nn.Module):
+class BottleneckBlock(_Preactivated):
     """1x1 to half the channels that go out, 3x3, 1x1 back, each behind batch normalisation and ReLU, added to their input.
 
     Parameters
@@ -70,10 +83,6 @@ class BottleneckBlock(nn.Module):
             nn.Conv2d(half, out, 1),
         )
         self.across = nn.Identity() if out == channels else nn.Conv2d(channels, out, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return features (B, out, H, W) of features (B, channels, H, W)."""
-        return self.across(x) + self.branch(x)
 
 
 def _activated(channels: int) -> tuple[nn.Module, nn.Module]:
@@ -131,3 +140,17 @@ class Hourglass(nn.Module):
         """Return features of the shape of `x`, (B, channels, H, W)."""
         low = self.exit(self.inner(self.entry(F.max_pool2d(x, 2))))
         return self.beside(x) + F.interpolate(low, scale_factor=2, mode="nearest")
+
+
+def fresh_gain(depth: int, hourglasses: int) -> float:
+    """Return about how much larger than what it is given is what a chain of fresh hourglasses gives.
+
+    A fresh block adds little to its input, but each level adds what comes from below to what stays beside it: a level more is
+    the input once more.
+
+    Examples
+    --------
+    >>> fresh_gain(3, 2)
+    16.0
+    """
+    return float((depth + 1) ** hourglasses)

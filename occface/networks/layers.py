@@ -11,7 +11,18 @@ from torch import Tensor, nn
 from occface.errors import UsageError
 from occface.registry import did_you_mean
 
-__all__ = ["NORMS", "BlurPool", "Norm", "ResidualBlock", "conv3x3", "initialise", "norm_layer", "stem"]
+__all__ = [
+    "NORMS",
+    "BlurPool",
+    "Norm",
+    "QuietStart",
+    "ResidualBlock",
+    "conv3x3",
+    "enlarged",
+    "initialise",
+    "norm_layer",
+    "stem",
+]
 
 Norm = Literal["batch", "group", "none"]
 NORMS: tuple[str, ...] = ("batch", "group", "none")
@@ -44,7 +55,15 @@ def stem(inputs: int, outputs: int, norm: str) -> nn.Sequential:
     return nn.Sequential(conv3x3(inputs, outputs), norm_layer(norm, outputs), nn.ReLU(inplace=True))
 
 
-class ResidualBlock(nn.Module):
+class QuietStart(nn.Module):
+    """A part that adds something to its input, which `initialise` lets start at a tenth of its natural size."""
+
+    def settle(self) -> None:
+        """Divide by ten whatever sets the size of what is added."""
+        raise NotImplementedError
+
+
+class ResidualBlock(QuietStart):
     """Two normalised convolutions with a ReLU between them, added to their input.
 
     The branch starts at a tenth of its natural size, so that a fresh stack of blocks is nearly the identity and trains at
@@ -75,6 +94,13 @@ class ResidualBlock(nn.Module):
         """Return features of the shape of `x`."""
         return x + self.branch(x)
 
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Let the branch start at a tenth of its size."""
+        # what the last normalisation puts out is its weight; without one, the last convolution sets the branch's size
+        last = self.branch[3] if isinstance(self.branch[4], nn.Identity) else self.branch[4]
+        cast(Tensor, last.weight).mul_(0.1)
+
 
 class BlurPool(nn.Module):
     """The maximum of each `window` x `window` pixels, then every other pixel of its [1,2,1] blur; edges are reflected by two.
@@ -93,6 +119,18 @@ class BlurPool(nn.Module):
         peaks = F.max_pool2d(x, self.window, stride=1) if self.window > 1 else x
         kernel = self.get_buffer("kernel")
         return F.conv2d(F.pad(peaks, (2, 2, 2, 2), mode="reflect"), kernel, stride=2, groups=kernel.shape[0])
+
+
+def enlarged(images: Tensor, size: int = 128) -> Tensor:
+    """Return pictures (B,C,size,size), bicubic as Pillow's, of pictures (B,C,h,w) in [-1,1], and in that range.
+
+    Examples
+    --------
+    >>> enlarged(torch.tensor([[[[-1.0, 1.0]]]]).expand(1, 1, 2, 2), 4)[0, 0, 0]
+    tensor([-1.0000, -0.5857,  0.5857,  1.0000])
+    """
+    # with antialias its constant is a = -0.5; without, torch's is -0.75
+    return F.interpolate(images, size=(size, size), mode="bicubic", antialias=True).clamp(-1, 1)
 
 
 def initialise(network: nn.Module) -> None:
@@ -114,8 +152,5 @@ def initialise(network: nn.Module) -> None:
             nn.init.ones_(part.weight)
             nn.init.zeros_(part.bias)
     for part in network.modules():
-        if isinstance(part, ResidualBlock):
-            # what the last normalisation puts out is its weight; without one, the last convolution sets the branch's size
-            last = part.branch[3] if isinstance(part.branch[4], nn.Identity) else part.branch[4]
-            with torch.no_grad():
-                cast(Tensor, last.weight).mul_(0.1)
+        if isinstance(part, QuietStart):
+            part.settle()

@@ -16,8 +16,8 @@ constant.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -33,11 +33,14 @@ __all__ = [
     "FeatureNetwork",
     "FeatureTrunk",
     "Features",
+    "Judge",
     "Trunk",
     "feature_network",
     "load_feature_network",
     "load_trunk",
 ]
+
+Seen = TypeVar("Seen")
 
 FEATURE_NETWORKS: tuple[str, ...] = ("none", "stlpips-vgg", "vgg16", "vgg19")
 TRUNKS: tuple[str, ...] = ("stlpips-vgg", "vgg16", "vgg19")
@@ -292,3 +295,32 @@ def load_trunk(
     _load(trunk, name)
     judge = FeatureTrunk(trunk, 1 / _STAND_INS_SIZES[layers] if name == "stlpips-vgg" else 1.0)
     return judge.to(device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+class Judge(Generic[Seen]):
+    """A frozen network that a method's losses look through, loaded when they first do.
+
+    It is no module: its weights are no state of the training and no part of what is saved.
+
+    Parameters
+    ----------
+    load : callable
+        Gives the network for a device and a dtype: ``partial(load_trunk, name, layers)``, whose judge sees a Tensor, or
+        ``partial(load_feature_network, name)``, whose judge sees `Features`.
+    """
+
+    def __init__(self, load: Callable[[torch.device, torch.dtype], nn.Module | None]) -> None:
+        self._load = load
+        self._network: nn.Module | None = None
+
+    def __call__(self, images: Tensor) -> Seen:
+        """Return what the network sees in RGB images (B,3,H,W) in [-1,1]."""
+        if self._network is None:
+            device = images.device
+            # Where the pass runs in half precision so do the frozen weights: autocast would convert them anew at each pass.
+            dtype = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else torch.float32
+            self._network = self._load(device, dtype)
+        if self._network is None:
+            raise UsageError("a loss has a weight, but its feature network is 'none': name another, or set a weight of 0")
+        seen: Seen = self._network(images)
+        return seen

@@ -69,7 +69,7 @@ def test_small_presets_have_no_critic_but_that_of_tests():
         assert [method.lr_scale(method.phases()[1], done) for done in (0, 1)] == pytest.approx([1, 0.02])
 
 
-def test_each_turn_has_its_rows_and_the_generator_shares_the_last_pass(step):
+def test_each_turn_has_its_rows_and_the_generator_shares_the_last_pass(step, untrained):
     torch.manual_seed(0)
     method, batch = FCSRGAN.build("test"), faces()
     phase = method.phases()[1]
@@ -77,7 +77,8 @@ def test_each_turn_has_its_rows_and_the_generator_shares_the_last_pass(step):
     method.generator.register_forward_pre_hook(lambda _, inputs: entered.append(inputs[0]))
     method.generator.fine.register_forward_hook(lambda _, __, fine: learning.append(fine.requires_grad))
     before = {name: value.clone() for name, value in method.critic.named_parameters()}
-    logged = step(method, batch, phase, optimizers_of(method, phase))
+    optimizers = optimizers_of(method, phase)
+    logged = step(method, batch, phase, optimizers)
     enlarged = F.interpolate(batch["lr"], size=128, mode="bicubic", antialias=True).clamp(-1, 1) / 2 + 0.5
     assert len(entered) == 2
     torch.testing.assert_close(torch.cat(entered), enlarged)
@@ -89,7 +90,9 @@ def test_each_turn_has_its_rows_and_the_generator_shares_the_last_pass(step):
     # What is added to all verdicts alike makes no difference: the last bias has no gradient.
     kept = [name for name, value in method.critic.named_parameters() if torch.equal(value, before[name])]
     assert kept == ["layers.12.bias"]
-    assert all(p.grad is not None for p in method.generator.parameters())
+    method.prepare(with_classes(*CLASSES_19))  # or the parsing head would have nothing to learn from but the fine picture
+    step(method, batch, phase, optimizers)
+    assert untrained(method.generator) == []
     assert method._made is None  # no graph is kept beyond the step
 
 
@@ -167,10 +170,12 @@ def test_nothing_known_of_any_pixel_is_no_loss_and_no_nan():
 def test_style_and_perceptual_losses_look_through_the_feature_network(monkeypatch):
     torch.manual_seed(0)
     network = FeatureNetwork(Trunk(17))
-    monkeypatch.setattr("occface.methods.fcsrgan.load_feature_network", lambda *_: network)
-    weights = {"style_weight": 120.0, "perceptual_weight": 0.05, "feature_network": "vgg16", "norm": "none"}
-    method, batch = FCSRGAN.build("test", weights), faces(1)
+    asked = []
+    monkeypatch.setattr("occface.methods.fcsrgan.load_feature_network", lambda *given: asked.append(given) or network)
+    weights = {"style_weight": 120.0, "perceptual_weight": 0.05, "feature_network": "vgg16"}
+    method, batch = FCSRGAN.build("test", weights | {"norm": "none", "adversarial_weight": 0.0}), faces(1)
     terms = method(batch, method.phases()[0], "generator")
+    assert asked == [("vgg16", batch["hr"].device, torch.float32)]  # loaded once
     cells = torch.zeros(1, 1, 128, 128)
     cells[:, :, 40:72, 48:80] = 1
     enlarged = {n: F.interpolate(batch[n], size=128, mode="bicubic", antialias=True).clamp(-1, 1) for n in ("lr", "lr_clean")}
@@ -226,6 +231,8 @@ def test_results_are_whole_faces_that_need_lr_and_mask_alone():
         ({"lr_schedule": "step"}, "unknown lr schedule 'step'"),
         ({"prior_width": 18}, "prior_width: expected a multiple of 4, got 18"),
         ({"critic_steps": 3}, "batch_size: expected a multiple of critic_steps=3, got 4"),
+        ({"critic_steps": 4, "norm": "batch"}, "at least 2 faces for each of critic_steps=4, got 4"),
+        ({"batch_size": 1, "adversarial_weight": 0.0, "norm": "batch"}, "at least 2 faces for each of critic_steps=1, got 1"),
         ({"width": 0}, "width: expected at least 1, got 0"),
         ({"steps_completion": 0, "steps_joint": 0}, "nothing would be trained"),
     ],
@@ -237,17 +244,21 @@ def test_settings_that_cannot_be(settings, message):
 
 def test_a_batch_that_cannot_be_divided_is_refused():
     method = FCSRGAN.build("test")
-    with pytest.raises(UsageError, match="multiple of critic_steps=2, got 3"):
-        method(faces(3), method.phases()[1], "critic_1")
+    completion, joint = method.phases()
+    for phase, turn in ((completion, "generator"), (joint, "critic_1")):  # before the first phase has been paid for, too
+        with pytest.raises(UsageError, match="multiple of critic_steps=2, got 3"):
+            method(faces(3), phase, turn)
+    alone = FCSRGAN.build("test", {"steps_joint": 0})
+    assert alone(faces(3), completion, "generator")  # no critic will ask for parts
 
 
 def test_learns_a_face(step):
     torch.manual_seed(0)
-    method, batch = FCSRGAN.build("test", {"lr": 5e-3, "adversarial_weight": 0.0, "norm": "none"}), faces(2)
+    method, batch = FCSRGAN.build("test", {"adversarial_weight": 0.0, "norm": "none"}), faces(2)
     phase = method.phases()[1]
     optimizers = optimizers_of(method, phase)
     before = step(method, batch, phase, optimizers)
-    for _ in range(15):
+    for _ in range(30):
         after = step(method, batch, phase, optimizers)
-    assert after["generator/hole"] < 0.75 * before["generator/hole"]
-    assert after["generator/fine"] < 0.9 * before["generator/fine"]
+    assert after["generator/hole"] < 0.7 * before["generator/hole"]  # which began at mid-grey, the best of flat pictures
+    assert after["generator/fine"] < 0.6 * before["generator/fine"]

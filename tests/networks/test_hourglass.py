@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from occface.networks.hourglass import BottleneckBlock, Hourglass, PreactivationBlock
+from occface.networks.hourglass import BottleneckBlock, Hourglass, PreactivationBlock, fresh_gain
+from occface.networks.layers import initialise
 
 
 def count(network):
@@ -60,3 +61,14 @@ def test_blocks_add_to_their_input_and_leave_it_as_it_was(kind):
     torch.testing.assert_close(other(x) - other.branch(x), other.across(x))
     assert other(x).shape == (2, 12, 4, 4)
     assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("kind", [PreactivationBlock, BottleneckBlock])
+@torch.no_grad()
+def test_fresh_chains_grow_by_their_levels_alone(kind):
+    torch.manual_seed(0)
+    chain = nn.Sequential(*(Hourglass(3, 32, kind) for _ in range(2)))
+    initialise(chain)
+    x = torch.ones(2, 32, 32, 32) + 0.1 * torch.randn(2, 32, 32, 32)  # little for a pool to pick
+    grown = float(chain(x).square().mean().sqrt() / x.square().mean().sqrt())
+    assert grown == pytest.approx(fresh_gain(3, 2), rel=0.5)

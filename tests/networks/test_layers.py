@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from occface.errors import UsageError
-from occface.networks.layers import ResidualBlock, initialise, norm_layer
+from occface.networks.layers import ResidualBlock, enlarged, initialise, norm_layer
 
 
 @pytest.mark.parametrize("norm", ["batch", "group", "none"])
@@ -42,3 +44,13 @@ def test_convolutions_keep_the_scale_of_rectified_noise(layer):
 def test_unknown_normalisation_is_refused():
     with pytest.raises(UsageError, match="did you mean 'batch'"):
         norm_layer("bach", 8)
+
+
+def test_enlarged_is_pillows_bicubic_and_keeps_the_range():
+    rng = np.random.default_rng(0)
+    face = rng.uniform(-1, 1, (16, 16)).astype(np.float32)
+    wanted = np.array(Image.fromarray(face).resize((128, 128), Image.Resampling.BICUBIC))
+    assert np.abs(wanted).max() > 1.01
+    got = enlarged(torch.from_numpy(face)[None, None])
+    torch.testing.assert_close(got[0, 0], torch.from_numpy(wanted).clamp(-1, 1), atol=1e-5, rtol=0)
+    assert enlarged(torch.zeros(2, 3, 16, 16), 64).shape == (2, 3, 64, 64)

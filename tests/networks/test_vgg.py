@@ -13,7 +13,7 @@ from scipy import ndimage
 from occface import assets
 from occface.errors import AssetError, UsageError
 from occface.networks.layers import BlurPool
-from occface.networks.vgg import FeatureNetwork, FeatureTrunk, Trunk, load_feature_network, load_trunk
+from occface.networks.vgg import FeatureNetwork, FeatureTrunk, Judge, Trunk, load_feature_network, load_trunk
 
 
 def test_names_and_sizes_are_torchvisions():
@@ -177,3 +177,24 @@ def test_unknown_trunk_and_layers_are_refused():
         load_trunk("vgg18", 14)
     with pytest.raises(UsageError, match="expected 1 to 37 layers of 'vgg19', got 38"):
         load_trunk("vgg19", 38)
+
+
+def test_judge_loads_once_and_in_what_autocast_computes_in():
+    asked = []
+
+    def load(device, dtype):
+        asked.append((device.type, dtype))
+        return FeatureTrunk(Trunk(2)).to(dtype)
+
+    plain, half, images = Judge(load), Judge(load), torch.rand(1, 3, 8, 8)
+    assert asked == []  # nothing before a loss looks
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert half(images).dtype == torch.bfloat16
+    assert torch.equal(plain(images), plain(images))
+    assert asked == [("cpu", torch.bfloat16), ("cpu", torch.float32)]
+
+
+def test_judge_of_no_network_is_an_error_and_no_module():
+    with pytest.raises(UsageError, match="its feature network is 'none'"):
+        Judge(lambda *_: None)(torch.rand(1, 3, 8, 8))
+    assert not isinstance(Judge(lambda *_: None), torch.nn.Module)  # so that no state holds its weights
