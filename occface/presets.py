@@ -283,6 +283,8 @@ def _kilobytes(generator: nn.Module | None) -> float | None:
 
 def _count(kind: type[Method], preset: str, inputs: list[str]) -> tuple[dict[str, int] | None, str]:
     """Run one face of zeros through the method and count; on the meta device, which computes nothing, where that works."""
+    if not kind.countable:
+        return None, "not counted: a search has no cost of its own"
     try:
         try:
             return _counted_on("meta", kind, preset, inputs), COUNTED

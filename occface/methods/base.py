@@ -161,6 +161,8 @@ class Method:
         Changes to any preset by name, such as a part left out for an ablation: ``preset+variant`` applies them.
     ADDED : dict
         Settings that came after weights had been trained without them, and the values that mean what was done before.
+    countable : bool
+        Whether one face through it has a cost that can be counted; a search has none.
     """
 
     name: ClassVar[str]
@@ -169,6 +171,7 @@ class Method:
     PRESETS: ClassVar[dict[str, Config]] = {}
     VARIANTS: ClassVar[dict[str, Config]] = {}
     ADDED: ClassVar[Config] = {}
+    countable: ClassVar[bool] = True
 
     def __init__(self, config: Config) -> None:
         self.config = config

@@ -6,6 +6,7 @@ face it is one that explains the occluder too. The search itself is in `occface.
 
 from __future__ import annotations
 
+import logging
 from typing import Any, ClassVar
 
 import torch
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from occface import assets, seeding
-from occface.errors import AssetError, UsageError
+from occface.errors import UsageError
 from occface.methods.base import Batch, Config, Method, Role
 from occface.methods.pulse_search import DOWNSCALERS, Frame, Plan, Space, search
 from occface.methods.stylegan import fixed_noise
@@ -21,6 +22,7 @@ from occface.methods.weights import load_method
 from occface.networks.dcgan import DCGAN, LATENT_SIZE
 from occface.networks.mobilestylegan import MobileStyleGAN
 from occface.networks.stylegan import STYLE_SIZE, StyleGenerator
+from occface.occlusion.cells import cell_mask
 from occface.registry import did_you_mean
 
 __all__ = ["GENERATORS", "PULSE"]
@@ -35,6 +37,8 @@ single ones differ by 3 % in side and 1 % in place), and of 108 of DCGAN's (of 1
 others; 6 % and 1 %)."""
 
 _CHUNK = 1 << 14
+
+_LOG = logging.getLogger(__name__)
 
 _PAPER: Config = {
     "generator": "mobilestylegan",
@@ -74,7 +78,8 @@ class PULSE(Method):
     down : {"bicubic", "data"}
         How pictures are made small: PULSE's bicubic, or the default kernel of data sets.
     masked : bool
-        Leave out the LR pixels that the occlusion touches; the mask must be given then. Not the paper's.
+        Leave out the LR pixels that the occlusion touches; the mask must be given then. Not the paper's. A face without any
+        pixel left is missed.
     starts : int
         Faces that are missed are searched again, from up to so many starts in all.
     seed : int
@@ -85,11 +90,13 @@ class PULSE(Method):
     Attributes
     ----------
     last_errors : Tensor
-        (B,), for each face of the last call the mean squared difference that was reached.
+        (B,) on the CPU, for each face of the last call the mean squared difference that was reached, on [0,1]; those above
+        `eps` were missed (infinite where nothing was left to compare). A benchmark reads it after each call.
     """
 
     name = "pulse"
     role: ClassVar[Role] = "sr"
+    countable: ClassVar[bool] = False  # a search has no cost of its own: it is so many drawings and their gradients
     PRESETS: ClassVar[dict[str, Config]] = {
         "cpu": _PAPER | {"generator": "dcgan", "faces_at_once": 32},
         "paper": _PAPER,
@@ -126,14 +133,10 @@ class PULSE(Method):
 
     @torch.no_grad()
     def hallucinate(self, batch: Batch, generator: nn.Module | None = None) -> Tensor:
-        """Return the faces (B,3,128,128) found for `batch["lr"]` (B,3,16,16)."""
+        """Return the faces (B,3,128,128) found for `batch["lr"]` (B,3,16,16), and say in one line how many were missed."""
         lr, c = batch["lr"].float(), self.config
-        if lr.is_meta:  # as counting operations asks: where there are no values there is nothing to search for
-            raise AssetError(
-                f"a search has no cost of its own: it is {c['steps']} drawings and their gradients from each start"
-            )
         plan = Plan(**{key: c[key] for key in Plan.__dataclass_fields__})
-        weights = 1 - F.max_pool2d(batch["mask"].float(), batch["mask"].shape[-1] // lr.shape[-1]) if c["masked"] else None
+        weights = _untouched(batch["mask"].float(), lr.shape[-1]) if c["masked"] else None
         space = self._load(lr.device)
         faces, errors = [], []
         for first in range(0, len(lr), c["faces_at_once"]):
@@ -141,8 +144,9 @@ class PULSE(Method):
             found, error = search(space, lr[some], plan, None if weights is None else weights[some])
             faces.append(found)
             errors.append(error)
-        self.last_errors = torch.cat(errors)
-        return torch.cat(faces).clamp(-1, 1)
+        self.last_errors = torch.cat(errors).cpu()
+        _LOG.info("PULSE missed %d of %d faces: their error is above %g", self.last_misses, len(lr), c["eps"])
+        return torch.cat(faces)
 
     def _load(self, device: torch.device) -> Space:
         """Return what is searched, on a device; it is loaded and fitted once."""
@@ -161,13 +165,19 @@ class PULSE(Method):
             return _MobileStyles(network, c["noise_layers"], c["fit_samples"], device)
         if name == "untrained":
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(0)
+                torch.default_generator.manual_seed(0)  # the CPU's alone: torch.manual_seed would set the accelerators' too
                 return _Styles(StyleGenerator(32, 128, 16, 2).to(device), c["noise_layers"], c["fit_samples"], device)
         loaded = load_method(name, device)
         made_by: Any = loaded.method
         if loaded.name != "stylegan":
             raise UsageError(f"expected a trained stylegan for PULSE to search in at {name}, got '{loaded.name}': train one")
         return _Styles(made_by.generator, c["noise_layers"], c["fit_samples"], device)
+
+
+def _untouched(mask: Tensor, cells: int) -> Tensor:
+    """Return for each LR pixel (B,1,`cells`,`cells`) whether a mask (B,1,128,128) leaves it free, 1 or 0."""
+    step = mask.shape[-1] // cells
+    return 1 - cell_mask(mask, cells)[..., ::step, ::step]
 
 
 class _Latents:
@@ -197,15 +207,15 @@ class _StyleSpace:
 
     def __init__(self, mapping: nn.Module, levels: int, samples: int, device: torch.device) -> None:
         self.shape = (levels, STYLE_SIZE)
-        total, squares = torch.zeros(2, STYLE_SIZE, dtype=torch.float64, device=device)
+        total, squares = torch.zeros(2, STYLE_SIZE, dtype=torch.float64)  # on the CPU: some devices have no such numbers
         rng = seeding.rng(0, "pulse", "fit")
         for first in range(0, samples, _CHUNK):
             z = torch.from_numpy(rng.standard_normal((min(_CHUNK, samples - first), STYLE_SIZE), dtype="float32"))
-            before = F.leaky_relu(mapping(z.to(device)), 1 / self.slope).double()
+            before = F.leaky_relu(mapping(z.to(device)), 1 / self.slope).cpu().double()
             total += before.sum(0)
             squares += before.square().sum(0)
-        self.mean = (total / samples).float()
-        self.std = ((squares - total.square() / samples) / (samples - 1)).sqrt().float()
+        self.mean = (total / samples).float().to(device)
+        self.std = ((squares - total.square() / samples) / (samples - 1)).sqrt().float().to(device)
 
     def styles(self, latents: Tensor) -> Tensor:
         return F.leaky_relu(latents * self.std + self.mean, self.slope)

@@ -1,12 +1,13 @@
 """PULSE's search: from a start on a sphere, by gradient, to latents whose picture, made small, is the LR face.
 
 Menon et al., "PULSE: Self-supervised photo upsampling via latent space exploration of generative models", CVPR 2020. Faces are
-searched side by side, and no face's search depends on the faces beside it: their losses are summed, Adam works on each number
-for itself, the sphere is each face's own, and all set out from the same point.
+searched side by side, and no face's search depends on the faces beside it, up to rounding: their losses are summed, Adam works
+on each number for itself, the sphere is each face's own, and all set out from the same point.
 """
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,12 +37,18 @@ class Frame:
 
     def cut(self, pictures: Tensor) -> Tensor:
         """Return the square of pictures (B,C,N,N) as (B,C,128,128), bilinear and without aliasing."""
-        pixels = pictures.shape[-1]
-        columns, rows = (
-            torch.from_numpy(_resampling(pixels, (middle - self.side / 2) * pixels, self.side * pixels)).to(pictures)
-            for middle in (self.middle_x, self.middle_y)
-        )
+        columns, rows = _cut(self, pictures.shape[-1], pictures.device)
         return rows @ pictures @ columns.T
+
+
+@functools.lru_cache(maxsize=8)  # the same at every step of a search
+def _cut(frame: Frame, pixels: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the matrices (128, pixels), across and down, that cut a frame out of a picture."""
+    columns, rows = (
+        torch.from_numpy(_resampling(pixels, (middle - frame.side / 2) * pixels, frame.side * pixels)).to(device)
+        for middle in (frame.middle_x, frame.middle_y)
+    )
+    return columns, rows
 
 
 def _resampling(pixels: int, start: float, length: float) -> np.ndarray:
@@ -152,23 +159,27 @@ def search(space: Space, lr: Tensor, plan: Plan, weights: Tensor | None = None) 
     plan : Plan
         Steps, rates and weights.
     weights : Tensor, optional
-        (B,1,16,16): what each LR pixel counts in the mean; all the same if absent.
+        (B,1,16,16): what each LR pixel counts in the mean; all the same if absent. Of a face where none counts nothing can be
+        known: it is missed, and its error is infinite.
 
     Returns
     -------
     faces : Tensor
-        (B,3,128,128), not clamped: for each face the best of all steps of all starts. A picture that reaches `eps` is better
-        than one that does not; among these, the one with the smaller loss.
+        (B,3,128,128), clamped to [-1,1]: for each face the best of all steps of all starts. A picture that reaches `eps` is
+        better than one that does not; among these, the one with the smaller loss.
     errors : Tensor
-        (B,), the mean squared difference of the returned face, made small, from the LR face, on [0,1].
+        (B,), the mean squared difference of the returned face, made small, from the LR face, on [0,1]. (The loss is of the
+        picture as the generator drew it, not clamped.)
     """
     counts = torch.ones_like(lr[:, :1]) if weights is None else weights
     counts = counts / counts.sum((1, 2, 3), keepdim=True).clamp(min=1e-9)
     best = _descend(space, lr, plan, counts, 0)
     for start in range(1, plan.starts):
         left = (best.errors > plan.eps).nonzero()[:, 0]
+        left = left[counts[left].sum((1, 2, 3)) > 0]  # where nothing counts there is nothing to reach
         if len(left):  # faces that are found stay as they are, whatever becomes of their neighbours
-            best.take(left, _descend(space, lr[left], plan, counts[left], start))
+            other = _descend(space, lr[left], plan, counts[left], start)
+            best.offer(other.faces, other.errors, other.losses, plan.eps, left)
     return best.faces, best.errors
 
 
@@ -178,22 +189,16 @@ class _Best:
     def __init__(self, lr: Tensor) -> None:
         self.faces = lr.new_zeros(len(lr), 3, HR_SIZE, HR_SIZE)
         self.errors = lr.new_full((len(lr),), torch.inf)
-        self.rank = lr.new_full((len(lr),), torch.inf)
+        self.losses = lr.new_full((len(lr),), torch.inf)
 
-    @torch.no_grad()
-    def offer(self, faces: Tensor, errors: Tensor, loss: Tensor, eps: float) -> None:
-        """Keep what is better."""
-        rank = loss + torch.where(errors <= eps, 0.0, 1e6)
-        better = rank < self.rank
-        self.faces = torch.where(better[:, None, None, None], faces, self.faces)
-        self.errors = torch.where(better, errors, self.errors)
-        self.rank = torch.where(better, rank, self.rank)
-
-    def take(self, places: Tensor, other: _Best) -> None:
-        """Put the results of another start where they are better; they are of the faces at these places."""
-        better = other.rank < self.rank[places]
-        for mine, theirs in ((self.faces, other.faces), (self.errors, other.errors), (self.rank, other.rank)):
-            mine[places[better]] = theirs[better]
+    def offer(self, faces: Tensor, errors: Tensor, losses: Tensor, eps: float, places: Tensor | None = None) -> None:
+        """Keep what is better; it is of the faces at these places, or of all."""
+        at = slice(None) if places is None else places
+        reached, before = errors <= eps, self.errors[at] <= eps
+        better = torch.where(reached == before, losses < self.losses[at], reached)
+        self.faces[at] = torch.where(better[:, None, None, None], faces, self.faces[at])
+        self.errors[at] = torch.where(better, errors, self.errors[at])
+        self.losses[at] = torch.where(better, losses, self.losses[at])
 
 
 def _descend(space: Space, lr: Tensor, plan: Plan, counts: Tensor, start: int) -> _Best:
@@ -204,17 +209,18 @@ def _descend(space: Space, lr: Tensor, plan: Plan, counts: Tensor, start: int) -
     searched = [point.repeat(len(lr), *[1] * (point.ndim - 1)).requires_grad_() for point in points]
     radii = [_radius(numbers.detach()) for numbers in searched]
     optimizer = torch.optim.Adam(searched, lr=plan.lr)
+    blind = counts.sum((1, 2, 3)) == 0
     for step in range(plan.steps):
         with torch.enable_grad():
             styles = space.styles(searched[0])
             faces = space.frame.cut(space.draw(styles, searched[1:]).float())
-            difference = (downscale(faces, plan.down) - lr) / 2  # on [0,1]
-            errors = (difference.square() * counts).sum((1, 2, 3)) / 3
-            loss = plan.l2_weight * errors.clamp(min=plan.eps)
+            loss = plan.l2_weight * _errors(faces, lr, counts, plan.down).clamp(min=plan.eps)
             if plan.geocross_weight:
                 loss = loss + plan.geocross_weight * geocross(styles)
             gradients = torch.autograd.grad(loss.sum(), searched)
-        best.offer(faces, errors, loss, plan.eps)
+        with torch.no_grad():
+            faces = faces.clamp(-1, 1)
+            best.offer(faces, _errors(faces, lr, counts, plan.down).masked_fill(blind, torch.inf), loss, plan.eps)
         for numbers, gradient in zip(searched, gradients, strict=True):
             numbers.grad = gradient
         for group in optimizer.param_groups:
@@ -224,3 +230,9 @@ def _descend(space: Space, lr: Tensor, plan: Plan, counts: Tensor, start: int) -
             for numbers, radius in zip(searched, radii, strict=True):
                 numbers.mul_(radius / _radius(numbers))
     return best
+
+
+def _errors(faces: Tensor, lr: Tensor, counts: Tensor, down: str) -> Tensor:
+    """Return the mean squared difference of faces (B,3,128,128), made small, from the LR faces, on [0,1]."""
+    difference = (downscale(faces, down) - lr) / 2
+    return (difference.square() * counts).sum((1, 2, 3)) / 3

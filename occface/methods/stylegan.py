@@ -6,7 +6,8 @@ set it was trained on. Trained with the non-saturating logistic loss and a penal
 
 from __future__ import annotations
 
-from typing import ClassVar
+import contextlib
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -108,8 +109,15 @@ class StyleGAN(TrainableMethod):
         size, base = config["size"], config["base_channels"]
         self.generator: StyleGenerator = StyleGenerator(size, base, config["max_channels"], config["mapping_layers"])
         self.judge = StyleJudge(size, base, config["judge_channels"])
-        # in the checkpoint, so that a resumed training takes the penalty at the same steps
-        self.register_buffer("judged", torch.zeros((), dtype=torch.long))
+        self._judged = 0  # a plain number: to ask a tensor on the device would be to wait for it at each step
+
+    def get_extra_state(self) -> dict[str, int]:
+        """Return, for the checkpoint, how often the judge has had its turn: a resumed training takes the penalty as before."""
+        return {"judged": self._judged}
+
+    def set_extra_state(self, state: Any) -> None:
+        """Take that number out of a checkpoint."""
+        self._judged = int(state["judged"])
 
     def phases(self) -> tuple[Phase, ...]:
         """Return the one phase of training."""
@@ -131,15 +139,13 @@ class StyleGAN(TrainableMethod):
             return {"adversarial": losses.generator_loss(self.judge(made), "bce")}
         real = self._real(batch["hr"])
         every = self.config["r1_every"]
-        due = int(self.get_buffer("judged")) % every == 0
-        self.get_buffer("judged").add_(1)
-        real.requires_grad_(due)
-        logits = self.judge(real)
-        terms = {"adversarial": losses.discriminator_loss(logits, self.judge(made.detach()), "bce")}
-        if due:
-            (slope,) = torch.autograd.grad(logits.float().sum(), real, create_graph=True)
-            terms["r1"] = every * self.config["r1_gamma"] / 2 * slope.float().square().sum((1, 2, 3)).mean()
-        return terms
+        due = self._judged % every == 0
+        self._judged += 1
+        # slopes are small, and differentiated again: half precision is too coarse for them
+        with torch.autocast(real.device.type, enabled=False) if due else contextlib.nullcontext():
+            logits = self.judge(real.requires_grad_(due))
+            terms = {} if not due else {"r1": every * self.config["r1_gamma"] / 2 * _steepness(logits, real)}
+        return {"adversarial": losses.discriminator_loss(logits, self.judge(made.detach()), "bce"), **terms}
 
     def _real(self, hr: Tensor) -> Tensor:
         size = self.config["size"]
@@ -193,6 +199,12 @@ class StyleGAN(TrainableMethod):
                 styles = torch.lerp(middle.expand_as(styles), styles, truncation)
             pictures = network.synthesis(styles, fixed_noise(network, 0, place)).float()
         return F.interpolate(pictures, size=(128, 128), mode="bicubic", antialias=True).clamp(-1, 1)
+
+
+def _steepness(logits: Tensor, images: Tensor) -> Tensor:
+    """Return the mean over the images of the square of their logits' gradient; it can be differentiated itself."""
+    (slope,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    return slope.square().sum((1, 2, 3)).mean()
 
 
 def _latents(numbers: range, place: Tensor) -> Tensor:

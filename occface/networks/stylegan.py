@@ -58,10 +58,12 @@ class _Linear(nn.Module):
 class _Conv(nn.Module):
     """A convolution of the same kind."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int = 3, gain: float = _GAIN, stride: int = 1) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int = 3, gain: float = _GAIN, stride: int = 1, bias: bool = True
+    ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
-        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
         self.scale, self.stride, self.padding = gain / math.sqrt(inputs * kernel**2), stride, kernel // 2
 
     def forward(self, x: Tensor) -> Tensor:
@@ -88,15 +90,19 @@ class MappingNetwork(nn.Module):
 
 
 class _Styled(nn.Module):
-    """What follows a convolution: noise, leaky ReLU, instance normalisation, and the style's scale and shift."""
+    """What follows a convolution: noise, bias, leaky ReLU, instance normalisation, and the style's scale and shift.
+
+    The bias is added here because a convolution's blur, which takes zeros beyond the edge, would let it fade there.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.noise_gain = nn.Parameter(torch.zeros(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
         self.style = _Linear(STYLE_SIZE, 2 * channels, gain=1.0)
 
     def forward(self, x: Tensor, style: Tensor, noise: Tensor) -> Tensor:
-        x = F.leaky_relu(x + self.noise_gain[:, None, None] * noise, SLOPE)
+        x = F.leaky_relu(x + self.noise_gain[:, None, None] * noise + self.bias[:, None, None], SLOPE)
         scale, shift = self.style(style)[:, :, None, None].chunk(2, dim=1)
         return F.instance_norm(x) * (1 + scale) + shift
 
@@ -107,17 +113,16 @@ class _Level(nn.Module):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         if inputs:
-            self.up = _Conv(inputs, outputs)
+            self.up = _Conv(inputs, outputs, bias=False)
         else:
             self.constant = nn.Parameter(torch.ones(1, outputs, 4, 4))
-            self.bias = nn.Parameter(torch.zeros(outputs))
         self.styled1 = _Styled(outputs)
-        self.conv = _Conv(outputs, outputs)
+        self.conv = _Conv(outputs, outputs, bias=False)
         self.styled2 = _Styled(outputs)
 
     def forward(self, x: Tensor | None, styles: Sequence[Tensor], noise: Sequence[Tensor]) -> Tensor:
         if x is None:
-            x = (self.constant + self.bias[:, None, None]).expand(len(styles[0]), -1, -1, -1)
+            x = self.constant.expand(len(styles[0]), -1, -1, -1)
         else:
             x = _blur(self.up(F.interpolate(x, scale_factor=2, mode="nearest")))
         x = self.styled1(x, styles[0], noise[0])

@@ -7,7 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from occface.errors import UsageError
 from occface.methods.stylegan import StyleGAN, fixed_noise
+from occface.training.state import load_state, restore, save_state
 
 
 def batch(count=4):
@@ -50,6 +52,36 @@ def test_the_penalty_takes_its_turns_through_an_interruption():
     resumed = StyleGAN.build("test", {"r1_every": 3})
     resumed.load_state_dict(method.state_dict())
     assert ["r1" in resumed(faces, phase, "discriminator") for _ in range(3)] == [False, False, True]
+
+
+def test_the_penaltys_turn_is_kept_in_a_checkpoint(tmp_path):
+    method = StyleGAN.build("test", {"r1_every": 3})
+    method(batch(), method.phases()[0], "discriminator")
+    save_state(tmp_path / "checkpoint.pt", {"method": method.state_dict()})
+    values = load_state(tmp_path / "checkpoint.pt")["method"]
+    resumed = StyleGAN.build("test", {"r1_every": 3})
+    restore(tmp_path / "checkpoint.pt", "method", resumed, values)
+    assert "r1" not in resumed(batch(), resumed.phases()[0], "discriminator")
+    assert "r1" in StyleGAN.build("test", {"r1_every": 3})(batch(), resumed.phases()[0], "discriminator")
+    for broken in ({}, {"_extra_state": {}}, {"_extra_state": {"judged": "often"}}):
+        kept = {name: value for name, value in values.items() if name != "_extra_state"}
+        with pytest.raises(UsageError, match="does not fit this run"):
+            restore(tmp_path / "checkpoint.pt", "method", StyleGAN.build("test"), kept | broken)
+    assert "_extra_state" not in method.generator.state_dict()  # which is what is saved as weights
+
+
+def test_the_penalty_is_taken_in_full_precision():
+    method, faces = StyleGAN.build("test"), batch()
+    phase = method.phases()[0]
+    exact = method(faces, phase, "discriminator")["r1"]
+    method.set_extra_state({"judged": 0})
+    seen = []
+    method.judge.conv.register_forward_hook(lambda *given: seen.append(given[2].dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(method(faces, phase, "discriminator")["r1"], exact)
+        assert seen == [torch.float32, torch.bfloat16]  # the real faces, then the made ones
+        method(faces, phase, "discriminator")
+    assert seen[2:] == [torch.bfloat16, torch.bfloat16]  # no penalty due
 
 
 def test_a_step_trains_both_and_the_judge_learns(step):

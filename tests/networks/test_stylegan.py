@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from scipy.ndimage import convolve
+from scipy.ndimage import convolve, correlate
 
 from occface.errors import UsageError
 from occface.networks import stylegan
@@ -53,6 +53,28 @@ def test_a_style_sets_mean_and_deviation_of_each_channel():
     numbers = style @ part.style.weight.T / 512**0.5  # the bias is still zero
     torch.testing.assert_close(out.mean((2, 3)), numbers[:, 3:], atol=1e-4, rtol=0)
     torch.testing.assert_close(out.std((2, 3), correction=0), (1 + numbers[:, :3]).abs(), atol=1e-3, rtol=0)
+
+
+def test_a_levels_steps_are_in_the_published_order():
+    torch.manual_seed(0)
+    level = stylegan._Level(2, 3)
+    for part in (level.styled1, level.styled2):
+        torch.nn.init.normal_(part.bias)
+        torch.nn.init.normal_(part.noise_gain)
+    x, style, noise = torch.randn(1, 2, 4, 4), torch.randn(2, 1, 512), torch.randn(2, 1, 1, 8, 8)
+    taps = np.outer([1, 2, 1], [1, 2, 1]) / 16
+    large = x[0].repeat_interleave(2, 1).repeat_interleave(2, 2).detach().numpy()
+    for number, (weights, styled) in enumerate(((level.up, level.styled1), (level.conv, level.styled2))):
+        kernel = weights.weight.detach().numpy() * weights.scale
+        drawn = [sum(correlate(a, k, mode="constant") for a, k in zip(large, ks, strict=True)) for ks in kernel]
+        if number == 0:
+            drawn = [convolve(each, taps, mode="constant") for each in drawn]
+        gain, bias = styled.noise_gain.detach().numpy(), styled.bias.detach().numpy()
+        drawn = [d + g * noise[number, 0, 0].numpy() + b for d, g, b in zip(drawn, gain, bias, strict=True)]
+        drawn = [np.where(d < 0, 0.2 * d, d) for d in drawn]
+        scale, shift = styled.style(style[number])[0].detach().numpy().reshape(2, 3)
+        large = np.stack([(d - d.mean()) / d.std() * (1 + s) + t for d, s, t in zip(drawn, scale, shift, strict=True)])
+    np.testing.assert_allclose(level(x, style, noise)[0].detach().numpy(), large, atol=1e-3)
 
 
 def test_weights_are_scaled_so_that_the_signal_keeps_its_size():
