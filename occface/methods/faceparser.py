@@ -5,7 +5,6 @@ It makes no faces. Losses and priors of other methods ask it, and so does the sc
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from occface.errors import UsageError
 from occface.faces.parsing import CLASSES_11, CLASSES_19, UNKNOWN, class_table
 from occface.methods.base import Batch, Config, Phase, Role, TrainableMethod, evaluating
+from occface.methods.schedules import cosine_fall
 from occface.networks.faceparser import HEADS, BiSeNet
 from occface.registry import did_you_mean
 
@@ -209,7 +209,7 @@ class FaceParser(TrainableMethod):
         done = (progress - warmup) / (1 - warmup)
         if self.config["lr_schedule"] == "poly":
             return (1 - done) ** 0.9
-        return 0.02 + 0.98 * (1 + math.cos(math.pi * done)) / 2
+        return cosine_fall(done)
 
     def forward(self, batch: Batch, phase: Phase, turn: str) -> dict[str, Tensor]:
         """Return the losses of the heads against the map of each face."""

@@ -19,6 +19,7 @@ from occface.faces.heatmaps import DECODINGS, expected_places, gaussian_heatmaps
 from occface.faces.landmarks import nrmse
 from occface.faces.trained_fan import enlarged, seen_heatmaps
 from occface.methods.base import Batch, Config, Phase, Role, TrainableMethod, evaluating
+from occface.methods.schedules import cosine_fall
 from occface.networks.fan import FAN
 from occface.registry import did_you_mean
 
@@ -143,7 +144,7 @@ class FanMethod(TrainableMethod):
         """Return 1, or the cosine from 1 to 0.02."""
         if self.config["lr_schedule"] == "constant":
             return 1.0
-        return 0.02 + 0.98 * (1 + math.cos(math.pi * progress)) / 2
+        return cosine_fall(progress)
 
     def forward(self, batch: Batch, phase: Phase, turn: str) -> dict[str, Tensor]:
         """Return the difference of the heatmaps from Gaussians, after every hourglass, and that of the landmarks."""

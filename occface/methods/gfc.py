@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -22,6 +21,7 @@ from occface.errors import UsageError
 from occface.faces.parsing import CLASSES_11
 from occface.methods.base import Batch, Config, Phase, Role, TrainableMethod, evaluating
 from occface.methods.faceparser import FaceParser
+from occface.methods.schedules import cosine_fall
 from occface.methods.weights import load_method
 from occface.networks.layers import conv3x3, initialise, stem
 
@@ -285,7 +285,7 @@ class GFC(TrainableMethod):
         phases = self.phases()
         before = sum(other.steps for other in phases[: phases.index(phase)])
         done = (before + progress * phase.steps) / sum(other.steps for other in phases)
-        return 0.02 + 0.98 * (1 + math.cos(math.pi * done)) / 2
+        return cosine_fall(done)
 
     def forward(self, batch: Batch, phase: Phase, turn: str) -> dict[str, Tensor]:
         """Return the weighted losses of a turn; real images are the clean ones, made ones the composites."""

@@ -10,7 +10,6 @@ facial priors. ``docs/pro-uigan.md`` explains every setting, and where paper and
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -25,6 +24,7 @@ from occface.faces.heatmaps import LANDMARK_SETS, FanHeatmaps, TrainedFanHeatmap
 from occface.faces.trained_fan import TrainedFanLandmarks
 from occface.methods.base import Batch, Config, Phase, Role, TrainableMethod, evaluating
 from occface.methods.prouigan_presets import PRESETS, VARIANTS, check
+from occface.methods.schedules import cosine_fall
 from occface.networks.discriminators import centre_crop, global_discriminator, local_discriminator
 from occface.networks.released import ReleasedUInet
 from occface.networks.uinet import Stages, UInet
@@ -126,7 +126,7 @@ class ProUIGAN(TrainableMethod):
         """Return 1, or the cosine from 1 to 0.02 in each phase of step (iii)."""
         if self.config["lr_schedule"] == "constant" or _blocks(phase) != 3:
             return 1.0
-        return 0.02 + 0.98 * (1 + math.cos(math.pi * progress)) / 2
+        return cosine_fall(progress)
 
     def forward(self, batch: Batch, phase: Phase, turn: str) -> dict[str, Tensor]:
         """Return the weighted losses of a turn (Eq. 8, 9 and 12-15)."""
