@@ -26,6 +26,7 @@ __all__ = [
     "read_json",
     "read_yaml",
     "remove_leftovers",
+    "sha256_bytes",
     "sha256_file",
     "sha256_json",
     "write_bytes",
@@ -142,7 +143,12 @@ def parse_json_object(text: str) -> dict[str, Any]:
 
 def sha256_json(value: Any) -> str:
     """Return the SHA-256, in hexadecimal, of a plain value's canonical JSON."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+    return sha256_bytes(canonical_json(value).encode())
+
+
+def sha256_bytes(data: bytes) -> str:
+    """Return the SHA-256 of bytes, in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def sha256_file(path: str | os.PathLike[str]) -> str:

@@ -93,6 +93,11 @@ class Pipeline:
         """Whether it must be told where the face is occluded."""
         return any(stage.takes_mask for stage in self.stages)
 
+    def load(self, device: torch.device) -> None:
+        """Load what its methods run with, ahead of the first call."""
+        for stage in self.stages:
+            stage.method.load(device)
+
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Tensor:
         """Return whole HR faces.

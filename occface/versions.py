@@ -16,11 +16,18 @@ _PACKAGES = ("torch", "numpy", "opencv-python-headless", "Pillow", "scikit-image
 
 
 @functools.cache
-def source_hash() -> str:
-    """Return the SHA-256 of the package's own source files: what it computes may depend on any of them."""
+def source_hash(parts: tuple[str, ...] = ()) -> str:
+    """Return the SHA-256 of the package's own source files: what it computes may depend on any of them.
+
+    Parameters
+    ----------
+    parts : tuple of str, optional
+        Files and folders of the package to take alone, such as ``"images.py"`` and ``"networks"``.
+    """
     root = Path(__file__).parent
     digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
+    chosen = [path for part in parts for path in ([root / part] if part.endswith(".py") else (root / part).rglob("*.py"))]
+    for path in sorted(chosen if parts else root.rglob("*.py")):
         digest.update(f"{path.relative_to(root).as_posix()}\0".encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import shutil
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +16,10 @@ import torch
 from occface import files, progress
 from occface.benchmark import show
 from occface.benchmark.recipe import load_recipe
-from occface.benchmark.restoring import BATCH, Restored, restore_pairs
+from occface.benchmark.restorations import Restorations
+from occface.benchmark.restoring import Restored
 from occface.benchmark.scores import RESULT_FILE, ScoreRow, load_scores, write_scores
 from occface.benchmark.units import Unit, plan
-from occface.dataset.reader import FacePairs
 from occface.errors import UsageError
 from occface.methods import METHODS
 from occface.methods.weights import LoadedMethod, load_method, untrained
@@ -100,25 +98,26 @@ def run_benchmark(
     methods = {name: _trained(name, path, place) for name, path in wanted.weights.items()}
     methods |= {name: untrained(name, **_preset_and_settings(values)) for name, values in wanted.settings.items()}
     units = list(plan(wanted, methods, limit))
-    if overwrite:
-        shutil.rmtree(folder / "figures" / "faces", ignore_errors=True)
     result = folder / "scores" / RESULT_FILE
-    known = files.read_json(result).get("files", {}) if result.exists() else {}
-    missing = [unit for unit in units if overwrite or not _is_scored(folder / "scores", unit, known)]
-    with progress.bar(sum(unit.count for unit in missing), "scores", "image") as bar:
-        for unit in missing:
-            started = time.monotonic()
-            rows = list(_score(unit, place, bar))
-            seconds = round(time.monotonic() - started, 3)
-            facts = {**_facts(unit), "device": describe(place), "seconds": seconds}
-            write_scores(folder / "scores" / unit.path, rows, facts)
+    known = files.read_json(result).get("files", {}) if result.exists() and not overwrite else {}
+    restored = {unit: Restorations(folder / "restored", unit) for unit in units}
+    if overwrite:
+        for faces in restored.values():
+            faces.forget()
+    scored = {unit for unit in units if _is_scored(folder / "scores", unit, known)}
+    missing = {unit: restored[unit].missing(unit.pictured if unit in scored else unit.numbers) for unit in units}
+    with progress.bar(sum(map(len, missing.values())), "restoring", "image") as bar:
+        for unit, faces in restored.items():
+            failed = faces.restore(missing[unit], place, bar.update)
+            if unit not in scored:
+                write_scores(folder / "scores" / unit.path, _score(unit, faces, failed), _facts(unit, place))
     files.write_yaml(folder / "recipe.yaml", wanted.as_dict())
     scores = load_scores(folder / "scores", [unit.path for unit in units])
-    failed = int((scores["error"] != "").sum())
-    if failed:
-        log.warning("%d images failed; their rows in %s say why", failed, folder / "scores")
-    table, printed = show.show_benchmark(folder, wanted, scores, units, place)
-    return Benchmark(folder, table, printed, failed)
+    failures = int((scores["error"] != "").sum())
+    if failures:
+        log.warning("%d images failed; their rows in %s say why", failures, folder / "scores")
+    table, printed = show.show_benchmark(folder, wanted, scores, restored, place)
+    return Benchmark(folder, table, printed, failures)
 
 
 def _trained(name: str, path: Path, place: torch.device) -> LoadedMethod:
@@ -136,17 +135,19 @@ def _preset_and_settings(values: Mapping[str, Any]) -> dict[str, Any]:
     return {"preset": settings.pop("preset", None), "settings": settings}
 
 
-def _facts(unit: Unit) -> dict[str, Any]:
+def _facts(unit: Unit, device: torch.device) -> dict[str, Any]:
     """Return what the scores of a unit were made of."""
     stages = unit.pipeline.stages
     trainings = {stage.name: stage.card["training"]["seed"] for stage in stages if "training" in stage.card}
     return {
         "key": unit.key,
+        "restoration_key": unit.restoration_key,
         "data": unit.data.content_hash,
         "mask_given": unit.mask_given,
         "weights": {stage.name: stage.identity for stage in stages},
         "settings": {stage.name: stage.method.config for stage in stages if not stage.trained and stage.method.config},
         "seeds": {"data": unit.data.configuration["seed"], **trainings},
+        "device": describe(device),
     }
 
 
@@ -160,34 +161,30 @@ def _is_scored(folder: Path, unit: Unit, known: Mapping[str, Any]) -> bool:
     return scored
 
 
-def _score(unit: Unit, device: torch.device, bar: Any) -> Iterator[ScoreRow]:
-    pairs = FacePairs(unit.data, unit.split, [unit.mask])
-    columns = unit.data.columns(unit.split)
-    for start in range(0, unit.count, BATCH):
-        chosen = range(start, min(start + BATCH, unit.count))
-        batch = [pairs[number] for number in chosen]
-        for number, pair, outcome in zip(
-            chosen, batch, restore_pairs(unit.pipeline, batch, device, unit.estimate), strict=True
-        ):
-            face = columns.iloc[number]
-            yield ScoreRow(
-                dataset=unit.dataset,
-                mask_type=unit.mask,
-                order=unit.pipeline.order,
-                pipeline=unit.pipeline.name,
-                image=face["id"],
-                index=number,
-                identity=face["identity"],
-                expression=face["expression"],
-                pose=face["pose"],
-                hole_area=float(pair["mask"].mean()),
-                mask_given=unit.mask_given,
-                **_scores(outcome, pair["hr"]),
-            )
-            bar.update()
+def _score(unit: Unit, restored: Restorations, failed: Mapping[int, str]) -> Iterator[ScoreRow]:
+    for number in unit.scored:
+        face = unit.faces.iloc[number]
+        pair = unit.data.record(unit.split, number, ["hr", f"occluded/{unit.mask}/mask"])
+        yield ScoreRow(
+            dataset=unit.dataset,
+            mask_type=unit.mask,
+            order=unit.pipeline.order,
+            pipeline=unit.pipeline.name,
+            image=face["id"],
+            index=number,
+            identity=face["identity"],
+            expression=face["expression"],
+            pose=face["pose"],
+            hole_area=float(pair[f"occluded/{unit.mask}/mask"].mean()),
+            mask_given=unit.mask_given,
+            **({"error": failed[number]} if number in failed else _scores(restored[number], pair["hr"])),
+        )
 
 
-def _scores(outcome: Restored | str, truth: np.ndarray) -> dict[str, Any]:
-    if isinstance(outcome, str):
-        return {"error": outcome}
-    return {"psnr": psnr(outcome.face, truth), "ssim": ssim(outcome.face, truth), "seconds": outcome.seconds}
+def _scores(made: Restored, truth: np.ndarray) -> dict[str, Any]:
+    return {
+        "psnr": psnr(made.face, truth),
+        "ssim": ssim(made.face, truth),
+        "seconds": made.seconds,
+        "missed": made.missed,
+    }

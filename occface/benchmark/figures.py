@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +16,9 @@ from occface.images import write_png
 
 __all__ = ["comparison_grid"]
 
+#: A title, and pictures below it.
+Column = tuple[str, Sequence[np.ndarray | None]]
+
 _GAP = 4
 _MARGIN = 10
 _INK = (34, 34, 34)
@@ -22,12 +27,16 @@ _ABSENT = (226, 226, 226)
 
 
 def comparison_grid(
-    columns: Sequence[tuple[str, Sequence[np.ndarray | None]]],
+    columns: Sequence[Column],
     path: str | os.PathLike[str],
     row_labels: Sequence[str] = (),
     cell: int = 128,
+    widest: int = 12,
 ) -> Path:
     """Write a PNG grid of pictures: a column for each method with its title above, a row for each face.
+
+    More columns than fit side by side go into several blocks below each other, each with the first and the last column, which
+    all are held against.
 
     Pictures are enlarged by whole factors and never resampled, so that every pixel shown is a pixel of the result: an LR face
     of 16x16 fills its cell with squares.
@@ -42,6 +51,8 @@ def comparison_grid(
         A label for each row, such as its mask type. Equal labels in a row of rows are written once, beside all of them.
     cell : int
         Height and width of a cell in pixels: a whole multiple of every picture's side.
+    widest : int
+        The most columns side by side, at least 3.
 
     Returns
     -------
@@ -55,30 +66,51 @@ def comparison_grid(
         divides the cell's.
     """
     _check(columns, row_labels)
-    rows = len(columns[0][1])
     font = lettering.font(max(11, round(cell * 0.11)))
+    blocks = [_block(block, row_labels, cell, font) for block in _blocks(columns, widest)]
+    width = max(block.width for block in blocks) + 2 * _MARGIN
+    height = sum(block.height + _MARGIN for block in blocks) + _MARGIN
+    canvas = Image.new("RGB", (width, height), _PAPER)
+    y = _MARGIN
+    for block in blocks:
+        canvas.paste(block, (_MARGIN, y))
+        y += block.height + _MARGIN
+    write_png(path, np.asarray(canvas))
+    return Path(path)
+
+
+def _blocks(columns: Sequence[Column], widest: int) -> list[Sequence[Column]]:
+    """Return columns in as few blocks as possible, of nearly equal widths, each with the first and the last column."""
+    if len(columns) <= widest:
+        return [columns]
+    first, *middle, last = columns
+    count = math.ceil(len(middle) / (widest - 2))
+    bounds = [round(number * len(middle) / count) for number in range(count + 1)]
+    return [[first, *middle[start:stop], last] for start, stop in itertools.pairwise(bounds)]
+
+
+def _block(columns: Sequence[Column], row_labels: Sequence[str], cell: int, font: ImageFont.FreeTypeFont) -> Image.Image:
+    rows = len(columns[0][1])
     titles = [_wrap(title, font, cell) for title, _ in columns]
     line = sum(font.getmetrics()) + 1
-    top = _MARGIN + line * max(len(lines) for lines in titles) + _GAP
-    left = _MARGIN + (line + 2 * _GAP if row_labels else 0)
+    top = line * max(len(lines) for lines in titles) + _GAP
+    left = line + 2 * _GAP if row_labels else 0
     step = cell + _GAP
-    size = (left + step * len(columns) - _GAP + _MARGIN, top + step * rows - _GAP + _MARGIN)
-    canvas = Image.new("RGB", size, _PAPER)
-    draw = ImageDraw.Draw(canvas)
+    block = Image.new("RGB", (left + step * len(columns) - _GAP, top + step * rows - _GAP), _PAPER)
+    draw = ImageDraw.Draw(block)
     for place, ((_, pictures), lines) in enumerate(zip(columns, titles, strict=True)):
         x = left + step * place
         for number, text in enumerate(lines):
             draw.text((x + cell / 2, top - _GAP - line * (len(lines) - number)), text, fill=_INK, font=font, anchor="ma")
         for row, picture in enumerate(pictures):
-            canvas.paste(_cell(picture, cell, font), (x, top + step * row))
+            block.paste(_cell(picture, cell, font), (x, top + step * row))
     for label, first, count in _runs(row_labels):
         height = step * count - _GAP
-        canvas.paste(_sideways(label, font, line, height), (_MARGIN, top + step * first))
-    write_png(path, np.asarray(canvas))
-    return Path(path)
+        block.paste(_sideways(label, font, line, height), (0, top + step * first))
+    return block
 
 
-def _check(columns: Sequence[tuple[str, Sequence[np.ndarray | None]]], row_labels: Sequence[str]) -> None:
+def _check(columns: Sequence[Column], row_labels: Sequence[str]) -> None:
     if not columns or not columns[0][1]:
         raise ValueError("expected columns of pictures, got nothing to show")
     rows = len(columns[0][1])

@@ -22,10 +22,11 @@ BATCH = 16
 
 
 class Restored(NamedTuple):
-    """A restored face, uint8 (128, 128, 3), and the seconds it took."""
+    """A restored face, uint8 (128, 128, 3), the seconds it took, and whether a search missed its aim (None: none was made)."""
 
     face: np.ndarray
     seconds: float
+    missed: bool | None = None
 
 
 def restore_pairs(
@@ -48,6 +49,7 @@ def restore_pairs(
         finite = torch.isfinite(restored).flatten(1).all(1).tolist()  # also waits for the device
         seconds = (time.perf_counter() - started) / len(pairs)
         faces = to_uint8(restored)
+        missed = _missed(pipeline, len(pairs))
     except OccfaceError:
         raise
     except Exception as error:  # whatever a method of others raises: it costs its own images, not the benchmark
@@ -55,4 +57,10 @@ def restore_pairs(
             return [outcome for pair in pairs for outcome in restore_pairs(pipeline, [pair], device, estimate)]
         return [f"{type(error).__name__}: {first_line(error)}"]
     bad = "the result holds values that are not finite"
-    return [Restored(face, seconds) if good else bad for face, good in zip(faces, finite, strict=True)]
+    return [Restored(face, seconds, miss) if good else bad for face, good, miss in zip(faces, finite, missed, strict=True)]
+
+
+def _missed(pipeline: Pipeline, count: int) -> list[bool | None]:
+    """Return for each face whether any of the pipeline's searches missed its aim in the call that has just been made."""
+    searched = [stage.method.last_missed for stage in pipeline.stages if stage.method.last_missed is not None]
+    return torch.stack(searched).any(0).tolist() if searched else [None] * count

@@ -30,8 +30,8 @@ ORDERS = ("SR", "SR+PA", "PA+SR", "joint", "reference")
 #: The mask that a pipeline was given: none, the true one, or one that was estimated from the LR face.
 MASKS_GIVEN = ("", "true", "estimated")
 RESULT_FILE = "result.json"
-#: 2: score files say which mask was given.
-_SCHEMA_VERSION = 2
+#: 2: score files say which mask was given. 3: and which faces a search missed.
+_SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ class ScoreRow:
         Why the image failed; empty where it did not.
     mask_given : str
         One of `MASKS_GIVEN`: empty where the pipeline needs no mask.
+    missed : bool or None
+        Whether a method that searches, such as PULSE, missed its own aim; 1 or 0 in the file. None where none searches.
 
     Raises
     ------
@@ -80,6 +82,7 @@ class ScoreRow:
     seconds: float | None = None
     error: str = ""
     mask_given: str = ""
+    missed: bool | None = None
 
     def __post_init__(self) -> None:
         scores = (self.psnr, self.ssim)
@@ -100,7 +103,7 @@ class ScoreRow:
 
 KEY = ("dataset", "mask_type", "pipeline", "mask_given", "image")
 COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(ScoreRow))
-_FLOATS = ("hole_area", "psnr", "ssim", "seconds")
+_FLOATS = ("hole_area", "psnr", "ssim", "seconds", "missed")
 
 
 def write_scores(path: str | os.PathLike[str], rows: Iterable[ScoreRow], facts: Mapping[str, Any] | None = None) -> None:
@@ -155,6 +158,8 @@ def write_scores(path: str | os.PathLike[str], rows: Iterable[ScoreRow], facts: 
 def _cell(value: Any) -> str:
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return str(int(value))
     # A numpy float is a float, but its repr is not that of one.
     return repr(float(value)) if isinstance(value, float | np.floating) else str(value)
 
@@ -166,6 +171,7 @@ def _update_result(target: Path, rows: list[ScoreRow], facts: dict[str, Any]) ->
         "sha256": files.sha256_file(target),
         "rows": len(rows),
         "failed": sum(bool(row.error) for row in rows),
+        "missed": sum(bool(row.missed) for row in rows),
         "versions": software_versions(),
         **facts,
     }

@@ -12,9 +12,9 @@ import torch
 
 from occface.benchmark.figures import comparison_grid
 from occface.benchmark.paper import compare, pipeline_title
-from occface.benchmark.pictures import restored_faces
 from occface.benchmark.recipe import Recipe
 from occface.benchmark.report import write_report
+from occface.benchmark.restorations import Restorations
 from occface.benchmark.tables import markdown, table_1, write_table
 from occface.benchmark.units import Unit
 from occface.dataset.reader import FacePairs
@@ -29,7 +29,7 @@ __all__ = ["show_benchmark"]
 
 
 def show_benchmark(
-    folder: Path, recipe: Recipe, scores: pd.DataFrame, units: Sequence[Unit], device: torch.device
+    folder: Path, recipe: Recipe, scores: pd.DataFrame, restored: Mapping[Unit, Restorations], device: torch.device
 ) -> tuple[pd.DataFrame, str]:
     """Write ``tables/``, ``figures/`` and ``report.html``; return Table I as a frame and as text.
 
@@ -41,26 +41,27 @@ def show_benchmark(
         What was asked for.
     scores : DataFrame
         All score rows.
-    units : sequence of Unit
-        What the recipe asks for, ready to run.
+    restored : mapping of Unit to Restorations
+        What the recipe asks for, with the faces that were restored.
     device : torch.device
         Where pipelines run.
     """
+    units = list(restored)
     table = table_1(scores)
     write_table(table, folder / "tables" / "table_1")
     beside = compare(table)
-    columns, labels = _pictures(recipe, units, folder, device)
+    columns, labels = _pictures(recipe, restored)
     grid = comparison_grid(columns, folder / "figures" / "comparison.png", labels)
     data = {unit.dataset: unit.data for unit in units}
     stages = {stage.name: stage for unit in units for stage in unit.pipeline.stages}
-    notes = _notes(units, stages)
+    notes = [*_notes(units, stages), *_misses(scores)]
     facts = {
         "Data sets (faces)": {
             name: ", ".join(f"{opened.count(split)} {split}" for split in opened.splits) for name, opened in data.items()
         },
         "Content hashes": {name: opened.content_hash[:16] for name, opened in data.items()},
         "Scored split": recipe.split,
-        "Scored faces": {unit.title: unit.count for unit in units if unit.pipeline.name in recipe.limits}
+        "Scored faces": {unit.title: len(unit.scored) for unit in units if unit.pipeline.name in recipe.limits}
         or "all, or as n says",
         "Trained": {name: _trained(name, stage.card) for name, stage in stages.items() if stage.trained},
         "Settings": {name: _settings(stage) for name, stage in stages.items() if not stage.trained and stage.method.config},
@@ -130,26 +131,36 @@ def _notes(units: Sequence[Unit], stages: Mapping[str, LoadedMethod]) -> list[st
     return notes
 
 
+def _misses(scores: pd.DataFrame) -> list[str]:
+    """Say how many faces searching methods did not find."""
+    searched = scores[scores["missed"].notna()]
+    groups = searched.groupby(["dataset", "mask_type", "pipeline", "mask_given"], sort=False)["missed"]
+    return [
+        f"{pipeline_title(pipeline, given)} missed its aim on {int(missed.sum())} of {len(missed)} faces ({dataset}, {mask})."
+        for (dataset, mask, pipeline, given), missed in groups
+    ]
+
+
 def _pictures(
-    recipe: Recipe, units: Sequence[Unit], folder: Path, device: torch.device
+    recipe: Recipe, restored: Mapping[Unit, Restorations]
 ) -> tuple[list[tuple[str, list[np.ndarray | None]]], list[str]]:
     """Return the grid's columns and the labels of its rows.
 
-    Faces are taken evenly from those that every pipeline was scored on, not chosen.
+    Faces are taken evenly from the split, not chosen.
     """
     columns: dict[str, list[np.ndarray | None]] = {}
     labels: list[str] = []
-    for name, mask in dict.fromkeys((unit.dataset, unit.mask) for unit in units):
-        block = [unit for unit in units if (unit.dataset, unit.mask) == (name, mask)]
-        least = min(unit.count for unit in block)
-        count = min(recipe.pictured, least)
-        chosen = np.linspace(0, least - 1, count).round().astype(int).tolist()
+    for name, mask in dict.fromkeys((unit.dataset, unit.mask) for unit in restored):
+        block = [unit for unit in restored if (unit.dataset, unit.mask) == (name, mask)]
+        chosen = block[0].pictured
         pairs = FacePairs(block[0].data, recipe.split, [mask])
         batch = [pairs[number] for number in chosen]
         pictures: dict[str, list[np.ndarray | None]] = {"Occluded LR": [pair["lr"] for pair in batch]}
-        pictures |= {unit.title: restored_faces(unit, batch, chosen, folder / "figures" / "faces", device) for unit in block}
+        for unit in block:
+            absent = restored[unit].missing(chosen)  # those that failed
+            pictures[unit.title] = [None if number in absent else restored[unit][number].face for number in chosen]
         pictures["Ground truth"] = [pair["hr"] for pair in batch]
         for title, images in pictures.items():
             columns.setdefault(title, []).extend(images)
-        labels += [mask if len(recipe.datasets) == 1 else f"{name}, {mask}"] * count
+        labels += [mask if len(recipe.datasets) == 1 else f"{name}, {mask}"] * len(chosen)
     return list(columns.items()), labels

@@ -163,6 +163,8 @@ class Method:
         Settings that came after weights had been trained without them, and the values that mean what was done before.
     countable : bool
         Whether one face through it has a cost that can be counted; a search has none.
+    last_missed : Tensor or None
+        Of a method that searches: for each face of the last call, bool (B,) on the CPU, whether it missed its own aim.
     """
 
     name: ClassVar[str]
@@ -172,6 +174,7 @@ class Method:
     VARIANTS: ClassVar[dict[str, Config]] = {}
     ADDED: ClassVar[Config] = {}
     countable: ClassVar[bool] = True
+    last_missed: Tensor | None = None
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -195,6 +198,9 @@ class Method:
     def fingerprint(self) -> Config:
         """Return what its results depend on beside its name, settings and own weights: hashes of other weights, say."""
         return {}
+
+    def load(self, device: torch.device) -> None:
+        """Load onto a device what it runs with beside its own weights, ahead of the first call, whose time it would cost."""
 
     def hallucinate(self, batch: Batch, generator: nn.Module | None = None) -> Tensor:
         """Return whole HR faces.

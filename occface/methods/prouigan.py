@@ -253,6 +253,11 @@ class ProUIGAN(TrainableMethod):
         assert fan is not None
         return fan
 
+    def load(self, device: torch.device) -> None:
+        """Load FAN, where it finds the landmarks."""
+        if "fan" in _sources(self.config):
+            self._fan(device)
+
     @torch.no_grad()
     def hallucinate(self, batch: Batch, generator: nn.Module | None = None) -> Tensor:
         """Return whole faces (B,3,128,128) of `batch["lr"]`, and of the landmarks that `needs` names."""

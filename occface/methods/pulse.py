@@ -18,7 +18,7 @@ from occface.errors import UsageError
 from occface.methods.base import Batch, Config, Method, Role
 from occface.methods.pulse_search import DOWNSCALERS, Frame, Plan, Space, search
 from occface.methods.stylegan import fixed_noise
-from occface.methods.weights import load_method
+from occface.methods.weights import LoadedMethod, load_method
 from occface.networks.dcgan import DCGAN, LATENT_SIZE
 from occface.networks.mobilestylegan import MobileStyleGAN
 from occface.networks.stylegan import STYLE_SIZE, StyleGenerator
@@ -91,7 +91,7 @@ class PULSE(Method):
     ----------
     last_errors : Tensor
         (B,) on the CPU, for each face of the last call the mean squared difference that was reached, on [0,1]; those above
-        `eps` were missed (infinite where nothing was left to compare). A benchmark reads it after each call.
+        `eps` were missed (infinite where nothing was left to compare).
     """
 
     name = "pulse"
@@ -117,11 +117,6 @@ class PULSE(Method):
         self.last_errors: Tensor = torch.zeros(0)
         self._space: tuple[torch.device, Space] | None = None
 
-    @property
-    def last_misses(self) -> int:
-        """How many faces of the last call did not reach `eps`; their best pictures were returned all the same."""
-        return int((self.last_errors > self.config["eps"]).sum())
-
     def fingerprint(self) -> Config:
         """Return which generator is searched: the hashes of its files or weights."""
         name = self.config["generator"]
@@ -129,7 +124,11 @@ class PULSE(Method):
             return {"generator": name}
         if name in GENERATORS:
             return {"generator": {file.name: file.sha256 for file in assets.ASSETS[name].files}}
-        return {"generator": load_method(name).identity}
+        return {"generator": _trained(name, torch.device("cpu")).identity}
+
+    def load(self, device: torch.device) -> None:
+        """Load the generator, and estimate the mean and spread of its styles."""
+        self._searched(device)
 
     @torch.no_grad()
     def hallucinate(self, batch: Batch, generator: nn.Module | None = None) -> Tensor:
@@ -137,7 +136,7 @@ class PULSE(Method):
         lr, c = batch["lr"].float(), self.config
         plan = Plan(**{key: c[key] for key in Plan.__dataclass_fields__})
         weights = _untouched(batch["mask"].float(), lr.shape[-1]) if c["masked"] else None
-        space = self._load(lr.device)
+        space = self._searched(lr.device)
         faces, errors = [], []
         for first in range(0, len(lr), c["faces_at_once"]):
             some = slice(first, first + c["faces_at_once"])
@@ -145,10 +144,11 @@ class PULSE(Method):
             faces.append(found)
             errors.append(error)
         self.last_errors = torch.cat(errors).cpu()
-        _LOG.info("PULSE missed %d of %d faces: their error is above %g", self.last_misses, len(lr), c["eps"])
+        self.last_missed = self.last_errors > c["eps"]
+        _LOG.info("PULSE missed %d of %d faces: their error is above %g", int(self.last_missed.sum()), len(lr), c["eps"])
         return torch.cat(faces)
 
-    def _load(self, device: torch.device) -> Space:
+    def _searched(self, device: torch.device) -> Space:
         """Return what is searched, on a device; it is loaded and fitted once."""
         if self._space is None or self._space[0] != device:
             with torch.device("cpu"):
@@ -167,11 +167,15 @@ class PULSE(Method):
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(0)  # the CPU's alone: torch.manual_seed would set the accelerators' too
                 return _Styles(StyleGenerator(32, 128, 16, 2).to(device), c["noise_layers"], c["fit_samples"], device)
-        loaded = load_method(name, device)
-        made_by: Any = loaded.method
-        if loaded.name != "stylegan":
-            raise UsageError(f"expected a trained stylegan for PULSE to search in at {name}, got '{loaded.name}': train one")
+        made_by: Any = _trained(name, device).method
         return _Styles(made_by.generator, c["noise_layers"], c["fit_samples"], device)
+
+
+def _trained(path: str, device: torch.device) -> LoadedMethod:
+    loaded = load_method(path, device)
+    if loaded.name != "stylegan":
+        raise UsageError(f"expected a trained stylegan for PULSE to search in at {path}, got '{loaded.name}': train one")
+    return loaded
 
 
 def _untouched(mask: Tensor, cells: int) -> Tensor:

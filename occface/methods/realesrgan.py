@@ -59,6 +59,10 @@ class RealESRGAN(Method):
         """Return the hash of the published weights."""
         return {"weights": {file.name: file.sha256 for file in assets.ASSETS[ASSET].files}}
 
+    def load(self, device: torch.device) -> None:
+        """Load the published weights."""
+        self.network(device)
+
     def network(self, device: torch.device) -> nn.Module:
         """Return the network on a device, fetching and reading its weights when it is first asked for.
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
 
-from occface.benchmark import engine, units
+from occface.benchmark import engine, restorations, units
 from occface.benchmark.engine import run_benchmark
 from occface.benchmark.scores import load_scores
 from occface.dataset.reader import FacePairs, collate
@@ -152,7 +152,7 @@ def test_other_code_is_scored_anew(tmp_path, recipe, monkeypatch):
     asked = []
     score = engine._score
     monkeypatch.setattr(engine, "_score", lambda unit, *rest: asked.append(unit.mask) or score(unit, *rest))
-    monkeypatch.setattr(units, "source_hash", lambda: "other")
+    monkeypatch.setattr(units, "source_hash", lambda parts=(): "other")
     run_benchmark(recipe, tmp_path, device="cpu")
     assert asked == ["irregular", "square"]
 
@@ -249,18 +249,98 @@ def test_limits_hold_for_their_pipeline_and_the_caption_says_so(tmp_path, painti
     assert "Rows of smaller n" in done.printed
 
 
-def test_pictured_faces_are_kept_and_as_many_as_asked(tmp_path, painting, monkeypatch):
+def test_limits_and_pictures_take_faces_evenly():
+    assert units.evenly(100, 8) == (0, 14, 28, 42, 57, 71, 85, 99)
+    assert units.evenly(100, 1) == (0,)
+    assert units.evenly(3, 8) == (0, 1, 2)
+
+
+def test_restored_faces_are_kept_and_pictures_show_them(tmp_path, painting, dataset):
     run_benchmark({**painting, "pictured": 1}, tmp_path, device="cpu")
     one = read_image(tmp_path / "figures" / "comparison.png")
-    kept = sorted((tmp_path / "figures" / "faces").glob("*.png"))
-    assert len(kept) == 2
-    assert {read_image(path).shape for path in kept} == {(128, 128, 3)}
+    folders = sorted((path.name for path in (tmp_path / "restored").iterdir()), key=len)
+    assert [name.rsplit("_", 1)[0] for name in folders] == ["faces_square_bicubic", "faces_square_bicubic+paints"]
+    kept = sorted((tmp_path / "restored" / folders[1]).glob("*.png"))
+    assert [path.name for path in kept] == ["00000.png", "00001.png"]
+    batch = collate([FacePairs(dataset, "test", ["square"])[0]])
+    painted = Bicubic.build("paper").hallucinate(batch)
+    expected = to_uint8(torch.where(cell_mask(batch["mask"]) == 1, torch.tensor(0.0), painted))[0]
+    assert np.array_equal(read_image(kept[0]), expected)
     calls = len(Paints.given)
-    run_benchmark({**painting, "pictured": 1}, tmp_path, device="cpu")
-    assert len(Paints.given) == calls  # neither scored nor painted again
-    assert np.array_equal(read_image(tmp_path / "figures" / "comparison.png"), one)
     run_benchmark({**painting, "pictured": 8}, tmp_path, device="cpu")
     two = read_image(tmp_path / "figures" / "comparison.png")
     assert two.shape[0] - one.shape[0] == 128 + 4  # the data set holds two faces
-    assert len(list((tmp_path / "figures" / "faces").glob("*.png"))) == 2  # the old ones are gone
+    assert len(Paints.given) == calls  # nothing was painted again
+    (kept[1]).write_bytes(b"torn")
+    run_benchmark({**painting, "pictured": 8}, tmp_path, device="cpu")
     assert len(Paints.given) == calls + 1
+    assert np.array_equal(read_image(tmp_path / "figures" / "comparison.png"), two)
+
+
+def test_faces_of_another_state_are_removed_and_nothing_else(tmp_path, painting):
+    run_benchmark(painting, tmp_path, device="cpu")
+    (tmp_path / "restored" / "mine.txt").write_text("mine")
+    before = {path.name for path in (tmp_path / "restored").iterdir()}
+    run_benchmark({**painting, "settings": {"paints": {"grey": 1.0}}}, tmp_path, device="cpu")
+    after = {path.name for path in (tmp_path / "restored").iterdir()}
+    assert len(after) == len(before) == 3
+    assert len(after - before) == 1
+
+
+def test_a_higher_limit_restores_only_what_is_missing(tmp_path, painting, monkeypatch):
+    run_benchmark({**painting, "pictured": 1}, tmp_path, device="cpu", limit=1)
+    assert [len(given) for given in Paints.given] == [1]
+    done = run_benchmark({**painting, "pictured": 1}, tmp_path, device="cpu")
+    assert [len(given) for given in Paints.given] == [1, 1]
+    assert set(done.table[("faces", "n")]) == {2}
+
+
+def test_what_was_restored_before_an_interruption_is_not_restored_again(tmp_path, painting, monkeypatch):
+    whole = run_benchmark(painting, tmp_path / "whole", device="cpu")
+    monkeypatch.setattr(restorations, "BATCH", 1)
+    Paints.given.clear()
+    paint = Paints.hallucinate
+
+    def killed_at_the_second(method, batch, generator=None):
+        if Paints.given:
+            raise KeyboardInterrupt
+        return paint(method, batch, generator)
+
+    monkeypatch.setattr(Paints, "hallucinate", killed_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        run_benchmark(painting, tmp_path / "cut", device="cpu")
+    assert not list((tmp_path / "cut" / "scores").glob("*paints*"))
+    monkeypatch.setattr(Paints, "hallucinate", paint)
+    resumed = run_benchmark(painting, tmp_path / "cut", device="cpu")
+    assert len(Paints.given) == 2  # one before, one after
+    assert resumed.table.equals(whole.table)
+    names = [path.name for path in sorted((tmp_path / "whole" / "restored").iterdir())]
+    assert names == [path.name for path in sorted((tmp_path / "cut" / "restored").iterdir())]
+    for name in names:
+        for path in (tmp_path / "whole" / "restored" / name).glob("*.png"):
+            assert (tmp_path / "cut" / "restored" / name / path.name).read_bytes() == path.read_bytes()
+
+
+class Searches(Bicubic):
+    """Bicubic that says that it misses the first face of each call; what it must load first, it counts."""
+
+    name = "searches"
+    loaded: ClassVar[list] = []
+
+    def load(self, device):
+        self.loaded.append(device.type)
+
+    def hallucinate(self, batch, generator=None):
+        self.last_missed = torch.arange(len(batch["lr"])) == 0
+        return super().hallucinate(batch, generator)
+
+
+def test_faces_that_a_search_missed_are_counted_in_scores_and_in_words(tmp_path, recipe, monkeypatch):
+    monkeypatch.setitem(METHODS._entries, "searches", Searches)
+    monkeypatch.setattr(Searches, "loaded", [])
+    done = run_benchmark({**recipe, "masks": ["square"], "pipelines": ["bicubic", "searches"]}, tmp_path, device="cpu")
+    scores = load_scores(tmp_path / "scores").set_index(["pipeline", "index"])
+    assert scores.loc["searches", "missed"].tolist() == [1, 0]
+    assert scores.loc["bicubic", "missed"].isna().all()
+    assert "searches missed its aim on 1 of 2 faces (faces, square)." in done.printed
+    assert Searches.loaded == ["cpu"]

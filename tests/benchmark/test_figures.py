@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from occface.benchmark.figures import comparison_grid
+from occface.images import read_image
 
 
 def _picture(seed: int, side: int = 128) -> np.ndarray:
@@ -96,3 +97,17 @@ def test_bad_input(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="got float64"):
         comparison_grid([("a", [picture / 255])], path)
     assert not path.exists()
+
+
+def test_many_columns_go_into_blocks_that_repeat_the_first_and_the_last(tmp_path: Path) -> None:
+    colours = np.linspace(0, 255, 8).astype(np.uint8)
+    columns = [(f"m{number}", [np.full((16, 16, 3), grey)]) for number, grey in enumerate(colours)]
+    comparison_grid(columns, tmp_path / "one.png", cell=16, widest=8)
+    comparison_grid(columns, tmp_path / "more.png", cell=16, widest=5)
+    one, more = read_image(tmp_path / "one.png"), read_image(tmp_path / "more.png")
+    assert one.shape[1] == 2 * 10 + 8 * 20 - 4
+    assert more.shape[1] == 2 * 10 + 5 * 20 - 4
+    height = one.shape[0] - 20
+    assert more.shape[0] == 2 * height + 3 * 10
+    middle = [more[10 + height - 8 + block * (height + 10), 10 + 8 + 20 * place, 0] for block in range(2) for place in range(5)]
+    assert middle == [colours[number] for number in (0, 1, 2, 3, 7, 0, 4, 5, 6, 7)]

@@ -143,10 +143,13 @@ def test_the_same_image_twice_is_refused(tmp_path: Path) -> None:
         ("a,b\n1,2\n", "found no column dataset"),
         ("", "cannot be read"),
         (",".join(COLUMNS) + ",more\n", "found the columns"),
-        (",".join(COLUMNS[:-1]) + "\n", "found no column mask_given"),
-        (",".join(COLUMNS) + "\nd,square,joint,p,a,0,,,,.1,much,.5,.1,,\n", "cannot be read"),
-        (",".join(COLUMNS) + "\nd,square,both,p,a,0,,,,.1,20,.5,.1,,\n", "expected order out of .* found both"),
-        (",".join(COLUMNS) + "\nd,square,joint,p,a,0,,,,.1,20,.5,.1,,mine\n", "expected mask_given out of true, .* found mine"),
+        (",".join(COLUMNS[:-1]) + "\n", "found no column missed"),
+        (",".join(COLUMNS) + "\nd,square,joint,p,a,0,,,,.1,much,.5,.1,,,\n", "cannot be read"),
+        (",".join(COLUMNS) + "\nd,square,both,p,a,0,,,,.1,20,.5,.1,,,\n", "expected order out of .* found both"),
+        (
+            ",".join(COLUMNS) + "\nd,square,joint,p,a,0,,,,.1,20,.5,.1,,mine,\n",
+            "expected mask_given out of .* found mine",
+        ),
     ],
 )
 def test_somebody_elses_csv_is_named(tmp_path: Path, text: str, message: str) -> None:

@@ -1,0 +1,126 @@
+"""Restored faces on disk: one PNG for each face that a pipeline was given. Scores and pictures are made from them.
+
+They are kept after every batch, so an interrupted benchmark loses one batch, and no face is restored twice.
+"""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from occface import files
+from occface.benchmark.restoring import BATCH, Restored, restore_pairs
+from occface.benchmark.units import Unit
+from occface.dataset.reader import FacePairs
+from occface.images import decode_image, encode_png, read_bytes
+
+__all__ = ["Restorations"]
+
+_RECORD = "faces.json"
+
+
+class Restorations:
+    """The faces that one unit's pipeline has restored.
+
+    Parameters
+    ----------
+    folder : path
+        Where those of all units are. Each unit has a folder of its own, whose name ends with the hash of what its faces
+        depend on.
+    unit : Unit
+        The pipeline, and what it is given.
+    """
+
+    def __init__(self, folder: Path, unit: Unit) -> None:
+        self.unit = unit
+        self.folder = folder / f"{unit.stem}-{unit.restoration_key[:12]}"
+        record = self.folder / _RECORD
+        self._entries: dict[str, dict[str, Any]] = files.read_json(record) if record.exists() else {}
+
+    def missing(self, numbers: Iterable[int]) -> list[int]:
+        """Return those of some faces of the split, by number, that are not there as they were written."""
+        return [number for number in numbers if self._bytes(number) is None]
+
+    def __getitem__(self, number: int) -> Restored:
+        """Return a face that is there.
+
+        Raises
+        ------
+        KeyError
+            If it is not, or was changed since.
+        """
+        data = self._bytes(number)
+        if data is None:
+            raise KeyError(number)
+        entry = self._entries[str(number)]
+        return Restored(decode_image(data), entry["seconds"], entry["missed"])
+
+    def restore(
+        self, numbers: Iterable[int], device: torch.device, advance: Callable[[int], object] = lambda _: None
+    ) -> dict[int, str]:
+        """Restore those that are missing; return for each that failed why it did. `advance` is called after each batch."""
+        failed: dict[int, str] = {}
+        missing = self.missing(numbers)
+        if not missing:
+            return failed
+        self._remove_other_states()
+        pairs = FacePairs(self.unit.data, self.unit.split, [self.unit.mask])
+        self.unit.pipeline.load(device)
+        for start in range(0, len(missing), BATCH):
+            chosen = missing[start : start + BATCH]
+            batch = [pairs[number] for number in chosen]
+            outcomes = restore_pairs(self.unit.pipeline, batch, device, self.unit.estimate)
+            for number, outcome in zip(chosen, outcomes, strict=True):
+                if isinstance(outcome, str):
+                    failed[number] = outcome
+                else:
+                    self._keep(number, outcome)
+            files.write_json(self.folder / _RECORD, self._entries)
+            advance(len(chosen))
+        return failed
+
+    def forget(self) -> None:
+        """Remove the faces, so that all are missing."""
+        _remove(self.folder)
+        self._entries = {}
+
+    def _keep(self, number: int, restored: Restored) -> None:
+        path = self._path(number)
+        files.write_bytes(path, encode_png(restored.face))
+        self._entries[str(number)] = {
+            "id": self.unit.faces.iloc[number]["id"],
+            "seconds": restored.seconds,
+            "missed": restored.missed,
+            "sha256": files.sha256_file(path),
+        }
+
+    def _bytes(self, number: int) -> bytes | None:
+        entry, path = self._entries.get(str(number)), self._path(number)
+        if entry is None or not path.exists():
+            return None
+        data = read_bytes(path)
+        return data if files.sha256_bytes(data) == entry["sha256"] else None
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number:05d}.png"
+
+    def _remove_other_states(self) -> None:
+        """Remove what this unit's pipeline made before, with other weights, settings or code."""
+        for old in self.folder.parent.glob(f"{glob.escape(self.unit.stem)}-{'[0-9a-f]' * 12}"):
+            if old != self.folder:
+                _remove(old)
+
+
+def _remove(folder: Path) -> None:
+    """Remove restored faces, and nothing else that may lie beside them."""
+    record = folder / _RECORD
+    if not record.exists():
+        return
+    for path in (*folder.glob("[0-9][0-9][0-9][0-9][0-9]*.png"), record):
+        path.unlink()
+    if not any(folder.iterdir()):
+        folder.rmdir()
