@@ -94,8 +94,9 @@ def load_method(path: str | os.PathLike[str], device: str | torch.device = "cpu"
     Raises
     ------
     UsageError
-        If weights or card are absent, damaged, not each other's, of a newer form, hold something else than numbers, or are of
-        a method that is not installed or has other settings.
+        If weights or card are absent, damaged, not each other's, of a newer form, hold something else than numbers, are of a
+        method that is not installed or has other settings, or learnt with other weights of another method than those that
+        now lie where their settings say.
     """
     given = Path(path)
     weights = given / WEIGHTS if given.is_dir() else given
@@ -116,7 +117,22 @@ def load_method(path: str | os.PathLike[str], device: str | torch.device = "cpu"
         )
     method = _build(card, weights)
     _fill(method.generator, weights, card["method"])
+    _check_company(method, card, weights)
     return LoadedMethod(card["method"], method.to(device).eval(), card)
+
+
+def _check_company(method: Method, card: dict[str, Any], weights: Path) -> None:
+    """Refuse a method that asks another's weights, if these are not the ones that it learnt with."""
+    training = card.get("training")
+    recorded = training.get("fingerprint") if isinstance(training, dict) else None
+    if not isinstance(recorded, dict):
+        return
+    for name, found in method.fingerprint().items():
+        if name in recorded and recorded[name] != found:
+            raise UsageError(
+                f"{weights} learnt with the {name} of SHA-256 {str(recorded[name])[:12]}, and where its settings say lies that "
+                f"of {str(found)[:12]}: put the first one back, or train anew"
+            )
 
 
 def _read_card(path: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import shutil
 import time
@@ -32,6 +33,10 @@ from occface.training.validation import Validation
 
 __all__ = ["CHECKPOINT", "TrainedRun", "TrainingOptions", "train"]
 
+log = logging.getLogger(__name__)
+
+#: The file that says what a run was asked for.
+_REQUEST = "config.yaml"
 STATE = ("request", "step", "seconds", "method", "average", "precision", "optimizers")
 
 
@@ -85,7 +90,7 @@ def _check_folder(folder: Path, resume: bool, overwrite: bool) -> None:
     checkpoint = folder / CHECKPOINT
     if resume and overwrite:
         raise UsageError("--resume goes on with a run and --overwrite replaces it: give one of them")
-    if resume and not checkpoint.exists():
+    if resume and not (checkpoint.exists() or (folder / _REQUEST).exists()):
         raise UsageError(f"nothing to resume: there is no {checkpoint}; leave --resume out to start anew")
     if (checkpoint.exists() or (folder / WEIGHTS).exists()) and not (resume or overwrite):
         raise UsageError(f"{folder} holds a run already: go on with it by --resume, replace it by --overwrite, or name another")
@@ -93,7 +98,7 @@ def _check_folder(folder: Path, resume: bool, overwrite: bool) -> None:
 
 def _remove_run(folder: Path) -> None:
     """Remove what a training leaves in its folder, and nothing else."""
-    for name in (CHECKPOINT, WEIGHTS, CARD, "config.yaml", "metrics.jsonl"):
+    for name in (CHECKPOINT, WEIGHTS, CARD, _REQUEST, "metrics.jsonl"):
         (folder / name).unlink(missing_ok=True)
     for name in ("samples", "tensorboard"):
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -210,11 +215,14 @@ def train(
         """Take the folder for this run; return where batches are made, and the state to go on from."""
         held.enter_context(locked(folder))
         _check_folder(folder, resume, overwrite)  # once more: another training may have ended there meanwhile
-        state = load_state(folder / CHECKPOINT, STATE) if resume else None
+        state = load_state(folder / CHECKPOINT, STATE) if resume and (folder / CHECKPOINT).exists() else None
         where = _recorded_place(state) if options.data_on == "auto" else None
         where = where or place(options.data_on, data, augmentation, device, parsing)
         if state is not None:
             check_request(folder / CHECKPOINT, state["request"], request | {"data_on": where})
+        elif resume:  # it ended before its first checkpoint
+            check_request(folder / _REQUEST, files.read_yaml(folder / _REQUEST), request | {"data_on": where})
+            log.info("%s ended before its first checkpoint: it starts from the beginning", folder)
         if overwrite:
             _remove_run(folder)
         return where, state
@@ -226,7 +234,7 @@ def train(
         run = Run(method, request, options.seed, folder / CHECKPOINT, fabric, options.compile)
         if state is not None:
             processes.first_does_before_others(lambda: run.go_on_from(state))
-        processes.first_does(lambda: files.write_yaml(folder / "config.yaml", request))
+        processes.first_does(lambda: files.write_yaml(folder / _REQUEST, request))
         batches = held.enter_context(feeding(where, data, size, options.seed, augmentation, device, processes.share, parsing))
         validation = Validation(method, data, device)
         with Records(run, folder, validation, options.tensorboard) as records:

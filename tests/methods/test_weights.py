@@ -285,3 +285,14 @@ def test_trained_weights_with_and_without_something_else_behind_them(run, monkey
     assert leaning.identity.startswith(f"{loaded.card['sha256']}-")
     monkeypatch.setattr(Searches, "found", "")
     assert LoadedMethod("gfc", Searches({"steps": 1}), loaded.card).identity == loaded.card["sha256"]
+
+
+def test_another_company_than_it_learnt_with_is_refused(run, monkeypatch):
+    monkeypatch.setattr(GFC, "fingerprint", lambda self: {"fan": "b" * 64})
+    load_method(run)  # its card does not say
+    rewrite(run, training={"fingerprint": {"fan": "b" * 64}})
+    load_method(run)
+    rewrite(run, training={"fingerprint": {"fan": "a" * 64}})
+    assert f"learnt with the fan of SHA-256 {'a' * 12}, and where its settings say lies that of {'b' * 12}" in refused(run)
+    monkeypatch.setattr(GFC, "fingerprint", lambda self: {})
+    load_method(run)  # what is not used once trained is not asked for

@@ -255,6 +255,19 @@ def test_without_a_checkpoint_there_is_nothing_to_resume(tmp_path, dataset):
         train("toy", dataset, tmp_path / "run", "test", options=CPU, resume=True)
 
 
+def test_killed_before_the_first_checkpoint_it_starts_from_the_beginning(tmp_path, dataset, monkeypatch):
+    whole = train("toy", dataset, tmp_path / "whole", "test", options=CPU)
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "take_step", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            train("toy", dataset, tmp_path / "cut", "test", options=CPU)
+    assert not (tmp_path / "cut" / "checkpoint.pt").exists()
+    with pytest.raises(UsageError, match=r"started with another config\.rate"):
+        train("toy", dataset, tmp_path / "cut", "test", {"rate": 0.5}, CPU, resume=True)
+    run = train("toy", dataset, tmp_path / "cut", "test", options=CPU, resume=True)
+    assert same(weights(whole.folder), weights(run.folder))
+
+
 def test_weights_that_are_no_numbers_do_not_replace_the_last_good_checkpoint(tmp_path, dataset, monkeypatch):
     taken = Run.take_step
 
