@@ -26,7 +26,7 @@ from occface.images import to_uint8
 from occface.lettering import font
 from occface.methods.base import Batch
 from occface.methods.weights import load_method
-from occface.metrics import METRICS
+from occface.metrics import psnr, ssim, stlpips
 
 SIZES = (32, 64, 128)
 
@@ -53,11 +53,9 @@ def rows(name: str, stages: list[torch.Tensor], hr: torch.Tensor, kinds: list[st
         size = made.shape[-1]
         truth = to_uint8(F.interpolate(hr, size=(size, size), mode="bilinear", antialias=True) if size < 128 else hr)
         own, large = to_uint8(made), to_uint8(enlarged(made, 128))
-        scores = {"psnr_own_size": [METRICS.get("psnr").score(*pair) for pair in zip(own, truth, strict=True)]}
-        for metric in ("psnr", "ssim", "stlpips"):
-            scores[metric] = [
-                METRICS.get(metric).score(*pair) for pair in tqdm(list(zip(large, whole, strict=True)), disable=None)
-            ]
+        scores = {"psnr_own_size": [psnr(*pair) for pair in zip(own, truth, strict=True)]}
+        for metric, measure in {"psnr": psnr, "ssim": ssim, "stlpips": stlpips}.items():
+            scores[metric] = [measure(*pair) for pair in tqdm(list(zip(large, whole, strict=True)), disable=None)]
         for kind in sorted(set(kinds)):
             chosen = [place for place, other in enumerate(kinds) if other == kind]
             means = {metric: float(np.mean([values[place] for place in chosen])) for metric, values in scores.items()}

@@ -10,6 +10,7 @@ import glob
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ __all__ = [
     "read_json",
     "read_yaml",
     "remove_leftovers",
+    "safe_name",
     "sha256_bytes",
     "sha256_file",
     "sha256_json",
@@ -144,6 +146,17 @@ def parse_json_object(text: str) -> dict[str, Any]:
 def sha256_json(value: Any) -> str:
     """Return the SHA-256, in hexadecimal, of a plain value's canonical JSON."""
     return sha256_bytes(canonical_json(value).encode())
+
+
+def safe_name(name: str) -> str:
+    """Return a name with a dash in the place of characters that file names should not have.
+
+    Examples
+    --------
+    >>> safe_name("CelebA-HQ: 16x16/a+b")
+    'CelebA-HQ-16x16-a+b'
+    """
+    return re.sub(r"[^\w.+-]+", "-", name)
 
 
 def sha256_bytes(data: bytes) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from occface.errors import UsageError
 from occface.methods import METHODS
-from occface.methods.base import Batch, Method
+from occface.methods.base import Batch, Method, TrainableMethod
 from occface.methods.weights import LoadedMethod, untrained
 from occface.occlusion.cells import cell_mask
 from occface.registry import did_you_mean
@@ -31,7 +31,7 @@ ORDERS = {
 
 
 def method_names(name: str) -> tuple[str, ...]:
-    """Return the names of the methods of a pipeline.
+    """Return the names of the methods of a pipeline; one may be a variant, ``method:variant``.
 
     Examples
     --------
@@ -54,7 +54,7 @@ def order_of(name: str) -> str:
     >>> order_of("gfc+bicubic")
     'PA+SR'
     """
-    roles = tuple(METHODS.get(part).role for part in method_names(name))
+    roles = tuple(METHODS.get(part.partition(":")[0]).role for part in method_names(name))
     if roles not in ORDERS:
         raise UsageError(
             f"'{name}' is no pipeline: its methods are {' then '.join(roles)}; "
@@ -113,15 +113,26 @@ class Pipeline:
         Tensor
             (B, 3, 128, 128) float32 RGB in [-1, 1].
         """
+        return self.pictures(batch)[-1]
+
+    @torch.no_grad()
+    def pictures(self, batch: Batch) -> list[Tensor]:
+        """Return whole HR faces, as the pipeline itself does, behind what earlier stages of a progressive method made of them.
+
+        Those are (B, 3, S, S), S growing to 128.
+        """
         first, *rest = [stage.method for stage in self.stages]
         if self.order in {"joint", "SR"}:
-            return first.hallucinate(_given(first, batch, lr=batch["lr"]))
+            given = _given(first, batch, lr=batch["lr"])
+            if isinstance(first, TrainableMethod) and first.progressive:
+                return list(first.results(given).values())
+            return [first.hallucinate(given)]
         second, hole = rest[0], cell_mask(batch["mask"])
         if self.order == "SR+PA":
             upsampled = first.hallucinate(_given(first, batch, lr=batch["lr"]))
-            return second.hallucinate(_given(second, batch, image=upsampled, mask=hole))
+            return [second.hallucinate(_given(second, batch, image=upsampled, mask=hole))]
         whole = first.hallucinate(_given(first, batch, image=_bicubic(batch["lr"], 128), mask=hole))
-        return second.hallucinate(_given(second, batch, lr=_bicubic(whole, 16)))
+        return [second.hallucinate(_given(second, batch, lr=_bicubic(whole, 16)))]
 
 
 def _given(method: Method, batch: Batch, **inputs: Tensor) -> Batch:

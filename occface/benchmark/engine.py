@@ -1,44 +1,98 @@
-"""Runs a recipe: every pipeline on every data set and mask type, only where the scores are missing; then table and report."""
+"""Carries a plan out: only what is missing, going on after failures, resuming after interruptions; then tables and report."""
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import torch
 
-from occface import files, progress
-from occface.benchmark import show
+from occface import files, parallel, progress
+from occface.benchmark.plan import Plan, make_plan
 from occface.benchmark.recipe import load_recipe
-from occface.benchmark.restorations import Restorations
-from occface.benchmark.restoring import Restored
-from occface.benchmark.scores import RESULT_FILE, ScoreRow, load_scores, write_scores
-from occface.benchmark.units import Unit, plan
-from occface.errors import UsageError
-from occface.methods import METHODS
-from occface.methods.weights import LoadedMethod, load_method, untrained
-from occface.metrics.image import psnr, ssim
-from occface.training.devices import describe, resolve
+from occface.benchmark.steps import Place, Step
+from occface.errors import OccfaceError, UsageError, first_line
+from occface.registry import did_you_mean
 
-__all__ = ["Benchmark", "run_benchmark"]
+__all__ = ["STRATEGIES", "Benchmark", "Planned", "plan_benchmark", "run_benchmark"]
 
 log = logging.getLogger("occface")
+
+#: What to do with results that are there. ``only-missing``: use those that were made from what they depend on now, make the
+#: others. ``always``: make all anew. ``never``: replace nothing, even if it was made from other things; make what is not there
+#: at all. ``only-cache``: make nothing, build tables from the scores that are there; no data set and no weights are needed.
+STRATEGIES = ("only-missing", "always", "never", "only-cache")
+
+_RECORD = "plan.json"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What would be done: each step with whether it is done, and how long it may take.
+
+    Attributes
+    ----------
+    steps : tuple of dict
+        ``name``, ``key``, ``state`` (done or missing), ``seconds`` (None where no earlier step of its kind was timed).
+    """
+
+    steps: tuple[dict[str, Any], ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        return {"steps": list(self.steps)}
+
+    def text(self) -> str:
+        """Return a line for each step, and the sum."""
+        lines = []
+        for step in self.steps:
+            about = "" if step["state"] == "done" else _duration(step["seconds"])
+            lines.append(f"{step['state']:<8} {about:>9}  {step['name']}")
+        missing = [step for step in self.steps if step["state"] != "done"]
+        known = sum(step["seconds"] for step in missing if step["seconds"] is not None)
+        unknown = sum(step["seconds"] is None for step in missing)
+        total = f"{len(missing)} of {len(self.steps)} steps are missing, about {_duration(known)} by earlier timings"
+        return "\n".join([*lines, total + (f"; {unknown} of them were never timed" if unknown else "")])
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "?"
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What a benchmark left: its folder, Table I as a frame, the table as text, and the number of images that failed."""
+    """What a benchmark left.
+
+    Attributes
+    ----------
+    folder : Path
+        ``scores/``, ``tables/``, ``figures/``, ``claims.csv``, ``report.html`` and more.
+    tables : dict of str to DataFrame
+        The tables that there are rows for, by their numbers: ``"1"``...
+    claims : DataFrame
+        What the paper says and what was measured.
+    printed : str
+        Tables and verdicts as text.
+    failed : int
+        Images that failed.
+    broken : dict of str to str
+        Steps that failed, and why.
+    """
 
     folder: Path
-    table: pd.DataFrame
+    tables: dict[str, pd.DataFrame]
+    claims: pd.DataFrame
     printed: str
     failed: int
+    broken: dict[str, str]
 
     @property
     def report(self) -> Path:
@@ -46,18 +100,46 @@ class Benchmark:
         return self.folder / "report.html"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, for JSON: the table as records."""
-        flat = self.table.reset_index()
-        flat.columns = [
-            "/".join(str(part) for part in name if part) if isinstance(name, tuple) else name for name in flat.columns
-        ]
-        # JSON has no infinity, which the PSNR of a perfect result is.
-        records = flat.astype(object).where(flat.notna(), None).replace(math.inf, "inf").to_dict("records")
-        return {"folder": str(self.folder), "report": str(self.report), "failed": self.failed, "table_1": records}
+        """Return plain values, for JSON: tables as records."""
+        return {
+            "folder": str(self.folder),
+            "report": str(self.report),
+            "failed": self.failed,
+            "broken": self.broken,
+            "tables": {number: _records(table) for number, table in self.tables.items()},
+            "claims": _records(self.claims),
+        }
 
     def text(self) -> str:
-        """Return the table and where the report is."""
+        """Return the tables and where the report is."""
         return f"{self.printed}\n\nreport: {self.report}"
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    flat = table.reset_index() if table.index.names != [None] else table.copy()
+    flat.columns = ["/".join(str(part) for part in name if part) if isinstance(name, tuple) else name for name in flat.columns]
+    # JSON has no infinity, which the PSNR of a perfect result is.
+    records: list[dict[str, Any]] = (
+        flat.astype(object).where(flat.notna(), None).replace({math.inf: "inf", -math.inf: "-inf"}).to_dict("records")
+    )
+    return records
+
+
+def plan_benchmark(
+    recipe: str | Path | Mapping[str, Any], out: str | Path = "occface-benchmark", *, limit: int | None = None
+) -> Planned:
+    """Say what `run_benchmark` would do, and do nothing."""
+    folder = Path(out)
+    plan = make_plan(load_recipe(recipe), folder, limit)
+    past = _Past(folder)
+    done: set[Step] = set()
+    steps = []
+    for step in plan.steps:
+        if all(need in done for need in step.needs) and step.is_done():
+            done.add(step)
+        state = "done" if step in done else "missing"
+        steps.append({"name": step.name, "key": step.key, "state": state, "seconds": past.estimate(step)})
+    return Planned(tuple(steps))
 
 
 def run_benchmark(
@@ -66,125 +148,169 @@ def run_benchmark(
     *,
     device: str = "auto",
     limit: int | None = None,
-    overwrite: bool = False,
+    strategy: str = "only-missing",
+    workers: int = 1,
+    backend: str = "loky",
+    scheduler: str | None = None,
 ) -> Benchmark:
-    """Score the pipelines of a recipe and build Table I and a report from the scores.
+    """Carry a recipe out: data sets, trainings, scores, timings; then tables, figures, claims and report.
 
     Parameters
     ----------
-    recipe : path or mapping
-        See `occface.benchmark.recipe`.
+    recipe : path, str or mapping
+        A YAML file, a packaged recipe's name, or plain values; see `occface.benchmark.recipe`.
     out : path
-        The folder for ``scores/``, ``tables/``, ``figures/`` and ``report.html``.
+        The folder for everything.
     device : str
-        Where pipelines run.
+        Where networks run.
     limit : int, optional
-        Score the first so many faces of each data set only.
-    overwrite : bool
-        Score anew what has been scored already.
+        Score so many faces of each data set only.
+    strategy : str
+        One of `STRATEGIES`.
+    workers, backend, scheduler
+        See `occface.parallel.ordered_map`; data sets and scores are made by them, trainings here.
 
     Returns
     -------
     Benchmark
+        If steps failed it says so; what did not depend on them was done.
 
     Raises
     ------
     UsageError
-        If the recipe, a data set or a weight file cannot be used.
+        If the recipe, a given data set or given weights cannot be used, or ``only-cache`` finds no scores.
     """
+    if strategy not in STRATEGIES:
+        raise UsageError(f"unknown overwrite strategy '{strategy}': {did_you_mean(strategy, STRATEGIES)}")
+    parallel.check_backend(backend, scheduler)
     wanted = load_recipe(recipe)
     folder = files.make_folder(out)
-    place = resolve(device)
-    methods = {name: _trained(name, path, place) for name, path in wanted.weights.items()}
-    methods |= {name: untrained(name, **_preset_and_settings(values)) for name, values in wanted.settings.items()}
-    units = list(plan(wanted, methods, limit))
-    result = folder / "scores" / RESULT_FILE
-    known = files.read_json(result).get("files", {}) if result.exists() and not overwrite else {}
-    restored = {unit: Restorations(folder / "restored", unit) for unit in units}
-    if overwrite:
-        for faces in restored.values():
-            faces.forget()
-    scored = {unit for unit in units if _is_scored(folder / "scores", unit, known)}
-    missing = {unit: restored[unit].missing(unit.pictured if unit in scored else unit.numbers) for unit in units}
-    with progress.bar(sum(map(len, missing.values())), "restoring", "image") as bar:
-        for unit, faces in restored.items():
-            failed = faces.restore(missing[unit], place, bar.update)
-            if unit not in scored:
-                write_scores(folder / "scores" / unit.path, _score(unit, faces, failed), _facts(unit, place))
-    files.write_yaml(folder / "recipe.yaml", wanted.as_dict())
-    scores = load_scores(folder / "scores", [unit.path for unit in units])
-    failures = int((scores["error"] != "").sum())
-    if failures:
-        log.warning("%d images failed; their rows in %s say why", failures, folder / "scores")
-    table, printed = show.show_benchmark(folder, wanted, scores, restored, place)
-    return Benchmark(folder, table, printed, failures)
+    broken: dict[str, str] = {}
+    if strategy != "only-cache":
+        plan = make_plan(wanted, folder, limit)
+        place = Place(folder, device, workers, backend, scheduler)
+        files.write_yaml(folder / "recipe.yaml", wanted.as_dict())
+        broken = _carry_out(plan, place, strategy, limit)
+        shown = [step.path.name for step in plan.scores if step.is_there()]
+        timed = [step.path.name for step in plan.times if step.is_there()]
+        files.write_json(folder / "scores" / "files.json", {"scores": shown, "efficiency": timed})
+    from occface.benchmark.show import show_benchmark  # it draws with matplotlib, which takes long to import
+
+    return show_benchmark(folder, wanted, broken)
 
 
-def _trained(name: str, path: Path, place: torch.device) -> LoadedMethod:
-    """Load the weights that a recipe gives for a method: that method's."""
-    METHODS.get(name)  # an unknown name is refused before anything is read
-    loaded = load_method(path, place)
-    if loaded.name != name:
-        raise UsageError(f"the recipe gives {path} as weights of '{name}', but they are of '{loaded.name}': name them so")
-    return loaded
+def _carry_out(plan: Plan, place: Place, strategy: str, limit: int | None) -> dict[str, str]:
+    """Run the steps that must be; return why those failed that did."""
+    if strategy == "always":
+        for step in plan.steps:
+            step.forget()
+    past = _Past(place.folder)
+    broken: dict[str, str] = {}
+    settled: set[Step] = set()
+    for kind in dict.fromkeys(step.kind for step in plan.steps):
+        waiting = []
+        for step in (step for step in plan.steps if step.kind == kind):
+            hindered = [need.name for need in step.needs if need not in settled]
+            if hindered:
+                broken[step.name] = f"waits for: {hindered[0]}"
+            elif _stands(step, strategy):
+                settled.add(step)
+            else:
+                waiting.append(step)
+        for step, error, seconds in _outcomes(waiting, place, limit):
+            past.remember(step, error, seconds)
+            if error:
+                broken[step.name] = error
+                log.error("%s failed: %s", step.name, error)
+            else:
+                settled.add(step)
+    past.write(plan, settled, broken)
+    return broken
 
 
-def _preset_and_settings(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Split what a recipe says of a method that has nothing to learn."""
-    settings = dict(values)
-    return {"preset": settings.pop("preset", None), "settings": settings}
+def _stands(step: Step, strategy: str) -> bool:
+    if strategy == "never" and step.is_there() and not step.is_done():
+        log.warning("%s was made from other things than the recipe says now; it is kept", step.name)
+        return step.kind == "score"  # what others build on must be the right one
+    return step.is_done()
 
 
-def _facts(unit: Unit, device: torch.device) -> dict[str, Any]:
-    """Return what the scores of a unit were made of."""
-    stages = unit.pipeline.stages
-    trainings = {stage.name: stage.card["training"]["seed"] for stage in stages if "training" in stage.card}
-    return {
-        "key": unit.key,
-        "restoration_key": unit.restoration_key,
-        "data": unit.data.content_hash,
-        "mask_given": unit.mask_given,
-        "weights": {stage.name: stage.identity for stage in stages},
-        "settings": {stage.name: stage.method.config for stage in stages if not stage.trained and stage.method.config},
-        "seeds": {"data": unit.data.configuration["seed"], **trainings},
-        "device": describe(device),
-    }
+def _outcomes(steps: Sequence[Step], place: Place, limit: int | None) -> Iterator[tuple[Step, str, float]]:
+    """Run steps of one kind; give each with its error, empty if there was none, and the seconds that it took."""
+    spread = steps and steps[0].kind == "score" and (place.workers > 1 or place.backend != "loky")
+    if not spread:
+        for number, step in enumerate(steps, 1):
+            log.info("%s (%d of %d)", step.name, number, len(steps))
+            yield step, *_outcome(step, place)
+        return
+    one = Place(place.folder, place.device)
+    recipe = files.read_yaml(place.folder / "recipe.yaml")
+    jobs = [(files.canonical_json(recipe), one, limit, step.name) for step in steps]
+    done = parallel.ordered_map(_run_by_name, jobs, workers=place.workers, backend=place.backend, scheduler=place.scheduler)
+    with progress.bar(len(steps), "scoring", "step") as bar:
+        for step, (error, seconds) in zip(steps, done, strict=True):
+            yield step, error, seconds
+            bar.update()
 
 
-def _is_scored(folder: Path, unit: Unit, known: Mapping[str, Any]) -> bool:
-    """Tell whether a unit's scores are there, made from the same things, as they were written, and without failures."""
-    path = folder / unit.path
-    entry = known.get(unit.path, {})
-    scored = entry.get("key") == unit.key and not entry.get("failed")
-    scored = scored and path.exists() and files.sha256_file(path) == entry.get("sha256")
-    log.debug("%s: %s", unit.path, "scored already" if scored else "to be scored")
-    return scored
+def _outcome(step: Step, place: Place) -> tuple[str, float]:
+    begun = time.monotonic()
+    error = ""
+    # Making data sets and training have bars of their own.
+    own_bar = step.kind in ("data", "train")
+    try:
+        with progress.bar(0 if own_bar else step.work, step.kind, "face" if step.kind == "score" else "run") as bar:
+            step.run(place, bar.update)
+    except OccfaceError as failure:
+        error = str(failure)
+    except Exception as failure:  # whatever a method of others raises costs its own steps, not the benchmark
+        log.debug("%s", step.name, exc_info=True)
+        error = f"{type(failure).__name__}: {first_line(failure)}"
+    return error, time.monotonic() - begun
 
 
-def _score(unit: Unit, restored: Restorations, failed: Mapping[int, str]) -> Iterator[ScoreRow]:
-    for number in unit.scored:
-        face = unit.faces.iloc[number]
-        pair = unit.data.record(unit.split, number, ["hr", f"occluded/{unit.mask}/mask"])
-        yield ScoreRow(
-            dataset=unit.dataset,
-            mask_type=unit.mask,
-            order=unit.pipeline.order,
-            pipeline=unit.pipeline.name,
-            image=face["id"],
-            index=number,
-            identity=face["identity"],
-            expression=face["expression"],
-            pose=face["pose"],
-            hole_area=float(pair[f"occluded/{unit.mask}/mask"].mean()),
-            mask_given=unit.mask_given,
-            **({"error": failed[number]} if number in failed else _scores(restored[number], pair["hr"])),
-        )
+def _run_by_name(job: tuple[str, Place, int | None, str]) -> tuple[str, float]:
+    """Run one step of a plan in a worker."""
+    recipe, place, limit, name = job
+    return _outcome(_steps_by_name(recipe, place.folder, limit)[name], place)
 
 
-def _scores(made: Restored, truth: np.ndarray) -> dict[str, Any]:
-    return {
-        "psnr": psnr(made.face, truth),
-        "ssim": ssim(made.face, truth),
-        "seconds": made.seconds,
-        "missed": made.missed,
-    }
+@functools.lru_cache(maxsize=1)
+def _steps_by_name(recipe: str, folder: Path, limit: int | None) -> dict[str, Step]:
+    plan = make_plan(load_recipe(files.parse_json_object(recipe)), folder, limit)
+    return {step.name: step for step in plan.steps}
+
+
+class _Past:
+    """What is known of earlier steps: how long they took for how much work, what failed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / _RECORD
+        record = files.read_json(self._path) if self._path.exists() else {}
+        self._steps: dict[str, dict[str, Any]] = record.get("steps", {}) if isinstance(record, dict) else {}
+
+    def estimate(self, step: Step) -> float | None:
+        """Return the seconds that a step may take: as its like took for each unit of work, else as its kind did."""
+        known = [(name, entry) for name, entry in self._steps.items() if entry.get("seconds") and entry.get("work")]
+        same = [entry for name, entry in known if name == step.name]
+        alike = same or [entry for name, entry in known if name.split(" ")[0] == step.kind]
+        if not alike or not step.work:
+            return None
+        rates = [entry["seconds"] / entry["work"] for entry in alike]
+        return step.work * sum(rates) / len(rates)
+
+    def remember(self, step: Step, error: str, seconds: float) -> None:
+        entry = {"key": step.key, "work": step.work, "seconds": round(seconds, 3), "state": "failed" if error else "done"}
+        self._steps[step.name] = entry | ({"error": error} if error else {})
+
+    def write(self, plan: Plan, settled: set[Step], broken: Mapping[str, str]) -> None:
+        for step in plan.steps:
+            entry = self._steps.setdefault(step.name, {"key": step.key, "work": step.work})
+            entry["state"] = "done" if step in settled else "failed" if step.name in broken else "missing"
+            if step.name in broken:
+                entry["error"] = broken[step.name]
+            else:
+                entry.pop("error", None)
+        wanted = {step.name for step in plan.steps}
+        kept = {name: entry for name, entry in self._steps.items() if name in wanted or entry.get("seconds")}
+        files.write_json(self._path, {"steps": kept})

@@ -1,22 +1,117 @@
-"""What a benchmark is asked for: data sets, weights, settings, pipelines, mask types, and which mask is given."""
+"""What a benchmark is asked for: data sets, methods, which of them are compared on what, metrics, and what is timed.
+
+A recipe is a YAML file, one of the packaged ones by name, or a mapping of plain values. `load_recipe` checks it as a whole
+before anything is run.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
+from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from occface import files
 from occface.errors import UsageError
 from occface.methods import METHODS
+from occface.metrics import METRICS
 from occface.pipelines import order_of
 from occface.registry import did_you_mean
 
-__all__ = ["Recipe", "load_recipe"]
+__all__ = ["Comparison", "DataEntry", "MethodEntry", "Recipe", "Timing", "load_recipe", "packaged_recipes"]
 
 #: What a pipeline that needs a mask may be given.
 _MASKS_GIVEN = ("true", "estimated")
+#: Methods learn from the data set that they are tested on.
+OWN = "own"
+#: The pipeline that gives the true faces, which landmarks, parsing and expressions of results are held against.
+REFERENCE_PIPELINE = "hr"
+#: A setting that names another method of the recipe, trained on the same data set: ``@face-parser``, ``fan:@fan``.
+REFERENCE = re.compile(r"@([\w:.-]+)")
+
+
+@dataclass(frozen=True)
+class DataEntry:
+    """A data set: one that is there, or how it is to be made.
+
+    Attributes
+    ----------
+    path : str
+        An HDF5 file of `occface make-dataset`; empty where it is to be made.
+    source : str
+        A folder of photographs, or ``synthetic``.
+    options : dict
+        The options of `occface make-dataset`, by their names in Python: ``count``, ``test``, ``masks``, ``identities``...
+    """
+
+    path: str = ""
+    source: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MethodEntry:
+    """A method or a variant of one: weights that are there, or how it is trained or set.
+
+    Attributes
+    ----------
+    method : str
+        The registered name; ``pro-uigan`` for the entry ``pro-uigan:p-fp``.
+    weights : str
+        A run folder or ``.safetensors`` file; empty where it is trained here, or has nothing to learn.
+    preset : str
+        Its preset, with variants: ``demo+p-fp``.
+    settings : dict
+        What is replaced in the preset. ``@name`` in a text stands for the trained weights of another entry.
+    seed : int
+        Of the training.
+    """
+
+    method: str
+    weights: str = ""
+    preset: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Pipelines that are run on every mask type of some data sets.
+
+    Attributes
+    ----------
+    datasets, masks, pipelines : tuple of str
+        Names; no masks are all that a data set holds.
+    trained_on : tuple of str
+        ``own``: the data set that they are tested on; else names of data sets.
+    metrics : tuple of str
+        What is measured; all of the recipe's where none is named.
+    mask_given : tuple of str
+        What pipelines that need a mask are given: ``"true"``, or ``"estimated"`` from the LR face, or both in turn.
+    limit : int or None
+        How many faces are scored, evenly taken from the split.
+    """
+
+    datasets: tuple[str, ...]
+    masks: tuple[str, ...]
+    pipelines: tuple[str, ...]
+    trained_on: tuple[str, ...] = (OWN,)
+    metrics: tuple[str, ...] = ()
+    mask_given: tuple[str, ...] = ("true",)
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What is timed, and how: each pipeline so many times on one face, after some for warming up."""
+
+    pipelines: tuple[str, ...] = ()
+    runs: int = 50
+    warm_up: int = 5
 
 
 @dataclass(frozen=True)
@@ -25,56 +120,156 @@ class Recipe:
 
     Attributes
     ----------
-    datasets : dict of str to Path
-        Data sets by the names that tables show.
-    pipelines : tuple of str
-        Pipelines, such as ``"bicubic+gfc"``; see `occface.pipelines`.
-    weights : dict of str to Path
-        Run folders or weight files by method.
-    masks : tuple of str
-        Mask types; all that a data set holds where none is named.
+    title : str
+        The report's heading.
+    datasets : dict of str to DataEntry
+        By the names that tables show.
+    methods : dict of str to MethodEntry
+        By the names that pipelines use. Methods with nothing to learn need not be in it.
+    comparisons : tuple of Comparison
+        What is run; what stands in several of them is run once.
+    metrics : dict of str to dict
+        What is measured, and by which settings; see `occface.metrics`.
+    timing : Timing
+        For Table IV.
     split : str
         The split that is scored.
-    settings : dict of str to dict
-        For methods that have nothing to learn: a ``preset``, and settings to replace in it.
-    mask_given : tuple of str
-        What pipelines that need a mask are given: ``"true"``, or ``"estimated"`` from the LR face; with both, each is scored
-        twice.
     limits : dict of str to int
         How many faces are scored, by pipeline, where it is not all.
     pictured : int
-        Faces in the page of pictures, for each data set and mask type.
+        Faces in figures, for each data set and mask type.
+    beside : str
+        A data set of the paper whose numbers are shown beside ours on other data; empty for none.
     """
 
-    datasets: dict[str, Path]
-    pipelines: tuple[str, ...]
-    weights: dict[str, Path]
-    masks: tuple[str, ...] = ()
+    datasets: dict[str, DataEntry]
+    methods: dict[str, MethodEntry]
+    comparisons: tuple[Comparison, ...]
+    metrics: dict[str, dict[str, Any]]
+    timing: Timing = Timing()
+    title: str = "Face hallucination from occluded thumbnails"
     split: str = "test"
-    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
-    mask_given: tuple[str, ...] = ("true",)
     limits: dict[str, int] = field(default_factory=dict)
     pictured: int = 3
+    beside: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, as `load_recipe` takes them."""
-        return {
-            "datasets": {name: str(path) for name, path in self.datasets.items()},
-            "weights": {name: str(path) for name, path in self.weights.items()},
-            "pipelines": list(self.pipelines),
-            "masks": list(self.masks),
-            "split": self.split,
-            "settings": {name: dict(values) for name, values in self.settings.items()},
-            "mask_given": list(self.mask_given),
-            "limits": dict(self.limits),
-            "pictured": self.pictured,
+        """Return plain values, as `load_recipe` takes them, with absolute paths."""
+        plain: dict[str, Any] = asdict(self)
+        plain["datasets"] = {
+            name: entry.path or {"source": entry.source, **entry.options} for name, entry in self.datasets.items()
         }
+        plain["methods"] = {
+            name: {"weights": entry.weights}
+            if entry.weights
+            else {"preset": entry.preset, "set": entry.settings, "seed": entry.seed}
+            for name, entry in self.methods.items()
+        }
+        return _listed(plain)
+
+    def entry(self, name: str) -> MethodEntry:
+        """Return a method's entry; one that is not in the recipe runs as the paper's preset."""
+        return self.methods.get(name) or MethodEntry(name, preset="paper")
+
+    @property
+    def pipelines(self) -> tuple[str, ...]:
+        """Every pipeline that is run or timed, once."""
+        return tuple(dict.fromkeys([*(name for part in self.comparisons for name in part.pipelines), *self.timing.pipelines]))
 
 
-def _paths(given: Any, key: str, base: Path) -> dict[str, Path]:
-    if not isinstance(given, Mapping) or not all(isinstance(value, str) for value in given.values()):
-        raise UsageError(f"expected '{key}' of the recipe to map names to paths, got {given!r}")
-    return {str(name): (base / path).resolve() for name, path in given.items()}
+def _listed(value: Any) -> Any:
+    """Return plain values with lists for tuples, as YAML and JSON have them."""
+    if isinstance(value, Mapping):
+        return {key: _listed(inner) for key, inner in value.items()}
+    return [_listed(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def packaged_recipes() -> dict[str, Any]:
+    """Return the recipes that come with the package, by name."""
+    folder = package_files("occface.benchmark") / "recipes"
+    found = sorted((place for place in folder.iterdir() if place.name.endswith(".yaml")), key=lambda place: place.name)
+    return {place.name.removesuffix(".yaml"): place for place in found}
+
+
+def load_recipe(given: str | Path | Mapping[str, Any]) -> Recipe:
+    """Return the recipe of a YAML file, a packaged one by its name, or of plain values.
+
+    Paths in a file are taken from the file's folder, other paths from the current one. In the short form, ``pipelines``,
+    ``masks`` and ``mask_given`` stand beside ``datasets`` and make one comparison on all data sets.
+
+    Raises
+    ------
+    UsageError
+        If a key is unknown or missing, a value is of another form, a name stands for nothing, or a pipeline is none.
+    """
+    values, base = _values(given)
+    if not isinstance(values, Mapping):
+        raise UsageError(f"expected a recipe with datasets and pipelines in {given}, got {type(values).__name__}")
+    short = {"pipelines", "masks", "mask_given"}
+    known = [entry.name for entry in fields(Recipe)]
+    _only_known(values, {*known, *short}, "the recipe")
+    if not values.get("datasets"):
+        raise UsageError("the recipe names no datasets")
+    if bool(values.get("pipelines")) == bool(values.get("comparisons")):
+        raise UsageError("expected either 'pipelines' or 'comparisons' in the recipe, got both or none of them")
+    parts = values.get("comparisons") or [{key: values[key] for key in short if key in values}]
+    datasets = {str(name): _data(name, entry, base) for name, entry in _mapping(values["datasets"], "datasets").items()}
+    methods = {str(name): _method(str(name), entry, base) for name, entry in _mapping(values.get("methods"), "methods").items()}
+    metrics = _metrics(values.get("metrics", ["image"]))
+    comparisons = tuple(_comparison(part, datasets, metrics) for part in _sequence(parts, "comparisons"))
+    recipe = Recipe(
+        datasets=datasets,
+        methods=methods,
+        comparisons=comparisons,
+        metrics=metrics,
+        timing=_timing(values.get("timing")),
+        title=_text(values.get("title", Recipe.title), "title"),
+        split=_text(values.get("split", Recipe.split), "split"),
+        limits={},
+        pictured=_whole(values.get("pictured", Recipe.pictured), "pictured"),
+        beside=_text(values.get("beside", ""), "beside"),
+    )
+    _check_names(recipe)
+    limits = _limits(values.get("limits"), recipe.pipelines)
+    return Recipe(**{entry.name: getattr(recipe, entry.name) for entry in fields(Recipe)} | {"limits": limits})
+
+
+def _values(given: str | Path | Mapping[str, Any]) -> tuple[Any, Path]:
+    """Return plain values, and the folder that paths in them are taken from."""
+    if isinstance(given, Mapping):
+        return given, Path()
+    packaged = packaged_recipes()
+    if str(given) in packaged and not Path(given).exists():
+        return yaml.safe_load(packaged[str(given)].read_text(encoding="utf-8")), Path()
+    if not Path(given).exists() and Path(given).suffix == "":
+        raise UsageError(f"there is no recipe '{given}': name a YAML file, or {did_you_mean(str(given), packaged)}")
+    return files.read_yaml(given), Path(given).parent
+
+
+def _only_known(values: Mapping[str, Any], known: set[str], where: str) -> None:
+    for key in values:
+        if key not in known:
+            raise UsageError(f"{where} has an unknown key '{key}': {did_you_mean(str(key), known)}")
+
+
+def _mapping(given: Any, key: str) -> Mapping[str, Any]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise UsageError(f"expected '{key}' of the recipe to map names to values, got {given!r}")
+    return given
+
+
+def _sequence(given: Any, key: str) -> list[Any]:
+    if not isinstance(given, list | tuple):
+        raise UsageError(f"expected '{key}' of the recipe to be a list, got {given!r}")
+    return list(given)
+
+
+def _text(given: Any, key: str) -> str:
+    if not isinstance(given, str):
+        raise UsageError(f"expected '{key}' of the recipe to be a text, got {given!r}")
+    return given
 
 
 def _names(given: Any, key: str) -> tuple[str, ...]:
@@ -83,17 +278,73 @@ def _names(given: Any, key: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(given))
 
 
-def _settings(given: Any, weights: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
-    if not isinstance(given, Mapping) or not all(isinstance(values, Mapping) for values in given.values()):
-        raise UsageError(f"expected 'settings' of the recipe to map methods to settings, got {given!r}")
-    for name in given:
-        METHODS.get(name)
-        if name in weights:
-            raise UsageError(f"the recipe gives method '{name}' both weights and settings: trained weights have their own")
-        preset = given[name].get("preset", "")
-        if not isinstance(preset, str):
-            raise UsageError(f"expected the preset of method '{name}' in the recipe to be a name, got {preset!r}")
-    return {str(name): {str(key): value for key, value in values.items()} for name, values in given.items()}
+def _whole(given: Any, key: str) -> int:
+    if type(given) is not int or given < 1:
+        raise UsageError(f"expected '{key}' of the recipe to be a whole number from 1 on, got {given!r}")
+    return given
+
+
+def _data(name: str, given: Any, base: Path) -> DataEntry:
+    if isinstance(given, str):
+        return DataEntry(path=str((base / given).resolve()))
+    if not isinstance(given, Mapping) or not isinstance(given.get("source"), str):
+        raise UsageError(f"expected data set '{name}' of the recipe to be a path, or to have a source, got {given!r}")
+    options = {str(key): value for key, value in given.items() if key != "source"}
+    source = given["source"]
+    return DataEntry(source=source if source == "synthetic" else str((base / source).resolve()), options=options)
+
+
+def _method(name: str, given: Any, base: Path) -> MethodEntry:
+    method = name.partition(":")[0]
+    METHODS.get(method)  # an unknown name is refused before anything is read
+    given = {"weights": given} if isinstance(given, str) else given
+    if not isinstance(given, Mapping):
+        raise UsageError(f"expected method '{name}' of the recipe to be a path of weights, or to have a preset, got {given!r}")
+    _only_known(given, {"weights", "preset", "set", "seed"}, f"method '{name}' of the recipe")
+    weights, settings = given.get("weights"), _mapping(given.get("set"), f"methods: {name}: set")
+    if weights is not None:
+        if set(given) != {"weights"}:
+            raise UsageError(f"method '{name}' of the recipe has both weights and settings: trained weights have their own")
+        return MethodEntry(method, weights=str((base / _text(weights, f"methods: {name}: weights")).resolve()))
+    seed = given.get("seed", 0)
+    if type(seed) is not int:
+        raise UsageError(f"expected the seed of method '{name}' in the recipe to be a whole number, got {seed!r}")
+    preset = _text(given.get("preset", "paper"), f"methods: {name}: preset")
+    return MethodEntry(method, preset=preset, settings={str(key): value for key, value in settings.items()}, seed=seed)
+
+
+def _metrics(given: Any) -> dict[str, dict[str, Any]]:
+    listed = {name: {} for name in given} if isinstance(given, list | tuple) else _mapping(given, "metrics")
+    chosen = {}
+    for name, settings in listed.items():
+        METRICS.get(str(name))
+        chosen[str(name)] = dict(_mapping(settings, f"metrics: {name}"))
+    return chosen
+
+
+def _comparison(given: Any, datasets: Mapping[str, DataEntry], metrics: Mapping[str, Any]) -> Comparison:
+    part = _mapping(given, "comparisons")
+    _only_known(part, {entry.name for entry in fields(Comparison)}, "a comparison of the recipe")
+    if not part.get("pipelines"):
+        raise UsageError("a comparison of the recipe names no pipelines")
+    chosen = Comparison(
+        datasets=_names(part.get("datasets", list(datasets)), "datasets"),
+        masks=_names(part.get("masks") or [], "masks"),
+        pipelines=_names(part["pipelines"], "pipelines"),
+        trained_on=_names(part.get("trained_on") or [OWN], "trained_on"),
+        metrics=_names(part.get("metrics") or [], "metrics"),
+        mask_given=_masks_given(part.get("mask_given", "true")),
+        limit=None if part.get("limit") is None else _whole(part["limit"], "limit"),
+    )
+    for kind, names, known in (
+        ("data set", chosen.datasets, datasets),
+        ("data set", [name for name in chosen.trained_on if name != OWN], datasets),
+        ("metric", chosen.metrics, metrics),
+    ):
+        for name in names:
+            if name not in known:
+                raise UsageError(f"a comparison names {kind} '{name}', which the recipe has not: {did_you_mean(name, known)}")
+    return chosen
 
 
 def _masks_given(given: Any) -> tuple[str, ...]:
@@ -104,55 +355,35 @@ def _masks_given(given: Any) -> tuple[str, ...]:
     return names
 
 
-def _whole(given: Any, key: str) -> int:
-    if type(given) is not int or given < 1:
-        raise UsageError(f"expected '{key}' of the recipe to be a whole number from 1 on, got {given!r}")
-    return given
+def _timing(given: Any) -> Timing:
+    values = _mapping(given, "timing")
+    _only_known(values, {entry.name for entry in fields(Timing)}, "'timing' of the recipe")
+    return Timing(
+        pipelines=_names(values.get("pipelines", []), "timing: pipelines"),
+        runs=_whole(values.get("runs", Timing.runs), "timing: runs"),
+        warm_up=_whole(values.get("warm_up", Timing.warm_up), "timing: warm_up"),
+    )
 
 
 def _limits(given: Any, pipelines: tuple[str, ...]) -> dict[str, int]:
-    if not isinstance(given, Mapping):
-        raise UsageError(f"expected 'limits' of the recipe to map pipelines to numbers of faces, got {given!r}")
-    for name in given:
+    limits = _mapping(given, "limits")
+    for name in limits:
         if name not in pipelines:
             raise UsageError(f"'limits' of the recipe names no pipeline of it, '{name}': {did_you_mean(str(name), pipelines)}")
-    return {name: _whole(number, f"limits: {name}") for name, number in given.items()}
+    return {str(name): _whole(number, f"limits: {name}") for name, number in limits.items()}
 
 
-def load_recipe(given: str | Path | Mapping[str, Any]) -> Recipe:
-    """Return the recipe of a YAML file or of plain values; paths in a file are taken from the file's folder.
-
-    Raises
-    ------
-    UsageError
-        If a key is unknown or missing, a value is of another form, or a pipeline is none.
-    """
-    base = Path() if isinstance(given, Mapping) else Path(given).parent
-    values = given if isinstance(given, Mapping) else files.read_yaml(given)
-    if not isinstance(values, Mapping):
-        raise UsageError(f"expected a recipe with datasets and pipelines in {given}, got {type(values).__name__}")
-    known = [entry.name for entry in fields(Recipe)]
-    for key in values:
-        if key not in known:
-            raise UsageError(f"the recipe has an unknown key '{key}': {did_you_mean(str(key), known)}")
-    for key in ("datasets", "pipelines"):
-        if not values.get(key):
-            raise UsageError(f"the recipe names no {key}")
-    split = values.get("split", "test")
-    if not isinstance(split, str):
-        raise UsageError(f"expected 'split' of the recipe to be a name, got {split!r}")
-    pipelines = _names(values["pipelines"], "pipelines")
-    for pipeline in pipelines:
-        order_of(pipeline)
-    weights = _paths(values.get("weights") or {}, "weights", base)
-    return Recipe(
-        datasets=_paths(values["datasets"], "datasets", base),
-        pipelines=pipelines,
-        weights=weights,
-        masks=_names(values.get("masks") or [], "masks"),
-        split=split,
-        settings=_settings(values.get("settings") or {}, weights),
-        mask_given=_masks_given(values.get("mask_given", "true")),
-        limits=_limits(values.get("limits") or {}, pipelines),
-        pictured=_whole(values.get("pictured", Recipe.pictured), "pictured"),
-    )
+def _check_names(recipe: Recipe) -> None:
+    """Refuse pipelines that are none, and references to methods that the recipe has not."""
+    for pipeline in recipe.pipelines:
+        if pipeline != REFERENCE_PIPELINE:
+            order_of(pipeline)
+    texts = [(f"method '{name}'", entry.settings) for name, entry in recipe.methods.items()]
+    texts += [(f"metric '{name}'", settings) for name, settings in recipe.metrics.items()]
+    for who, settings in texts:
+        for value in settings.values():
+            for name in REFERENCE.findall(value) if isinstance(value, str) else ():
+                if name not in recipe.methods:
+                    raise UsageError(
+                        f"{who} asks for '@{name}', which the recipe has not: {did_you_mean(name, recipe.methods)}"
+                    )

@@ -1,43 +1,85 @@
-"""The report: one HTML page that holds everything, pictures included, and can be mailed."""
+"""The report: one HTML page that holds everything, tables and figures included, and can be mailed."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
+import itertools
+import numbers
 import os
+import re
+import struct
+import textwrap
 from collections.abc import Mapping, Sequence
-from html import escape
+from dataclasses import dataclass, field
 from importlib.resources import files as package_files
 from pathlib import Path
-from string import Template
 from typing import Any
 
+import jinja2
 import pandas as pd
 
 from occface import __version__, files
-from occface.benchmark.tables import best_cells, format_cell, header
+from occface.benchmark.claims import NOT_REPRODUCED, NOT_TESTABLE, REPRODUCED
+from occface.benchmark.tables import best_cells, format_cell, header, shown
+from occface.benchmark.tables.form import competitors
 from occface.errors import UsageError
 from occface.metrics import CONTRACT
 
-__all__ = ["write_report"]
+__all__ = ["Section", "write_report"]
 
 _ORDERING = (
     "SR+PA restores the size first and then inpaints; PA+SR does it the other way round; joint methods do both in one network. "
     "SR alone shows what is left without inpainting."
 )
+_NONE = "–"  # noqa: RUF001 - an en dash is meant, as `format_cell` prints it
+#: Text columns with longer cells than these are given several lines, and wider ones.
+_LONG, _PROSE = 32, 120
+_LINK = 48
+_PNG = b"\x89PNG\r\n\x1a\n"
+#: Of an SVG file: matplotlib gives it in points.
+_VIEW_BOX = re.compile(rb'viewBox="0 0 ([\d.]+) ([\d.]+)"')
+_PIXELS_PER_POINT = 4 / 3
+_P_VALUES = ("p", "p_holm")
+#: How the verdicts on claims are marked, besides by their word.
+_VERDICTS = {REPRODUCED: "good", NOT_REPRODUCED: "bad", NOT_TESTABLE: "open"}
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report, with a line in its table of contents.
+
+    Attributes
+    ----------
+    heading : str
+        Its heading.
+    lead : str
+        A paragraph below the heading.
+    tables : mapping of str to pandas.DataFrame
+        Tables by their headings. Frames with several levels of rows or columns are tables of scores, in the form that
+        `occface.benchmark.tables` gives them: their columns and cells are printed as there, the best ones marked, and rows
+        that compete stand in one group. Any other frame is printed as it is; a column ``verdict`` stands second, and is
+        marked by its words. ``frame.attrs["caption"]`` is printed below each.
+    figures : mapping of str to path
+        PNG or SVG files by their captions. They are copied into the page.
+    text : str
+        Paragraphs, parted by empty lines, below all else.
+    """
+
+    heading: str
+    lead: str = ""
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    figures: Mapping[str, str | os.PathLike[str]] = field(default_factory=dict)
+    text: str = ""
 
 
 def write_report(
-    folder: str | os.PathLike[str],
-    title: str,
-    tables: Mapping[str, pd.DataFrame],
-    comparisons: Mapping[str, pd.DataFrame],
-    figures: Mapping[str, str | os.PathLike[str]],
-    facts: Mapping[str, Any],
-    notes: Sequence[str],
+    folder: str | os.PathLike[str], title: str, sections: Sequence[Section], facts: Mapping[str, Any], notes: Sequence[str]
 ) -> Path:
     """Write ``report.html`` into a folder.
 
-    Everything that is given is escaped: a file name in it can do no harm to a reader. The page loads nothing from elsewhere.
+    Everything that is given is escaped: a file name in it can do no harm to a reader. The page loads nothing from elsewhere,
+    and no script runs in it but its own, which sorts tables. Equal inputs give equal bytes.
 
     Parameters
     ----------
@@ -45,13 +87,11 @@ def write_report(
         Made if need be.
     title : str
         The heading.
-    tables, comparisons : mapping of str to pandas.DataFrame
-        Tables by their headings, as `occface.benchmark.tables.table_1` and `occface.benchmark.paper.compare` return them;
-        ``frame.attrs["caption"]`` is printed below each.
-    figures : mapping of str to path
-        PNG files by their captions. They are copied into the page.
+    sections : sequence of Section
+        The parts of the page, in their order.
     facts : mapping
-        What was run: data set, counts, seeds, times, versions. A value may be a mapping itself, and is then listed in it.
+        Where the numbers came from, for the foot of the page: data sets, hashes, seeds, device, recipe, times, versions. A
+        value may be a mapping or a list itself, and is then listed in it.
     notes : sequence of str
         What the numbers do not say.
 
@@ -63,91 +103,166 @@ def write_report(
     Raises
     ------
     UsageError
-        If a figure cannot be read.
+        If a figure cannot be read, or is neither PNG nor SVG.
     OccfaceError
         If the page cannot be written.
     """
-    sections = [
-        ("What was run", _facts(facts)),
-        ("Results", "".join(_table(heading, frame) for heading, frame in tables.items())),
-        ("Beside the paper", "".join(_table(heading, frame) for heading, frame in comparisons.items())),
-        ("Pictures", "".join(_figure(caption, Path(path)) for caption, path in figures.items())),
-        ("How the numbers were computed", f"<p>{escape(CONTRACT)}</p><p>{escape(_ORDERING)}</p>"),
-        ("Limits", _notes(notes)),
-    ]
-    body = "\n".join(f"<section><h2>{heading}</h2>\n{content}\n</section>" for heading, content in sections if content)
-    template = Template(package_files("occface.benchmark").joinpath("report.html").read_text(encoding="utf-8"))
-    page = template.substitute(title=escape(title), lead=escape(f"Made by occface {__version__}."), body=body)
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        loader=jinja2.FunctionLoader(_template),
+    )
+    # The browser runs the script with this hash, and no other.
+    environment.filters["digest"] = lambda text: base64.b64encode(hashlib.sha256(str(text).encode()).digest()).decode()
+    page = environment.get_template("report.html").render(
+        title=title,
+        lead=f"Made by occface {__version__}.",
+        sections=[_section(number, section) for number, section in enumerate(sections, start=1)],
+        contract=[CONTRACT, _ORDERING],
+        notes=notes,
+        facts=[(str(name), _value(value)) for name, value in facts.items()],
+        verdicts=_VERDICTS,
+    )
     path = Path(folder) / "report.html"
     files.write_text(path, page)
     return path
 
 
-def _notes(notes: Sequence[str]) -> str:
-    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
-    return f"<ul>{items}</ul>" if items else ""
+def _template(name: str) -> str:
+    return package_files("occface.benchmark").joinpath(name).read_text(encoding="utf-8")
 
 
-def _facts(facts: Mapping[str, Any]) -> str:
-    if not facts:
-        return ""
-    rows = "".join(
-        f'<tr><th scope="row">{escape(str(name))}</th><td>{_value(value)}</td></tr>' for name, value in facts.items()
-    )
-    return f'<div class="scroll"><table class="facts"><tbody>{rows}</tbody></table></div>'
+def _section(number: int, section: Section) -> dict[str, Any]:
+    """Return what the template prints of a section; every part of it has an id to link to."""
+    tables = [
+        {
+            "id": f"table-{number}-{place}",
+            "heading": heading,
+            **(_scores(frame) if frame.index.nlevels > 1 or frame.columns.nlevels > 1 else _plain(frame)),
+        }
+        for place, (heading, frame) in enumerate(section.tables.items(), start=1)
+    ]
+    figures = [
+        {"id": f"figure-{number}-{place}", "caption": caption, **_figure(Path(path))}
+        for place, (caption, path) in enumerate(section.figures.items(), start=1)
+    ]
+    links = [(table["id"], table["heading"]) for table in tables] + [(figure["id"], figure["caption"]) for figure in figures]
+    return {
+        "id": f"part-{number}",
+        "heading": section.heading,
+        "lead": section.lead,
+        "links": [(name, textwrap.shorten(text, _LINK, placeholder=" …")) for name, text in links],
+        "tables": tables,
+        "figures": figures,
+        "paragraphs": [part.strip() for part in section.text.split("\n\n") if part.strip()],
+    }
 
 
-def _value(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return " ".join(f"<span>{escape(str(name))}: {_value(inner)}</span>" for name, inner in value.items())
+def _scores(table: pd.DataFrame) -> dict[str, Any]:
+    """Return a table of scores: columns and cells as in `occface.benchmark.tables`, rows that compete in one group."""
+    marks, caption = best_cells(table), table.attrs.get("caption", "")
+    table = shown(table)
+    marks = marks[list(table.columns)]
+    names = [str(name or "") for name in table.index.names]
+    rivals = competitors(table)
+    leading = min(len(list(itertools.takewhile(lambda name: name in rivals, table.index.names))), len(names) - 1)
+    groups = [str(column[0]) if isinstance(column, tuple) else "" for column in table.columns]
+    upper = [(text, len(list(run))) for text, run in itertools.groupby(groups)]
+    kinds = ["number" if pd.api.types.is_numeric_dtype(dtype) else "" for dtype in table.dtypes]
+    rows = []
+    for place, row in enumerate(table.index):
+        keys = [str(part) for part in (row if isinstance(row, tuple) else (row,))]
+        cells = [(key, "") for key in keys[leading:]]
+        for number, (column, kind) in enumerate(zip(table.columns, kinds, strict=True)):
+            text = format_cell(column, table.iat[place, number])
+            cells.append((text, f"{kind} best" if marks.iat[place, number] else kind))
+        rows.append((", ".join(keys[:leading]), cells))
+    return {
+        "caption": caption,
+        "upper": [("", len(names) - leading), *upper] if any(groups) else [],
+        "head": [(name, "") for name in names[leading:]]
+        + [(header(column), kind) for column, kind in zip(table.columns, kinds, strict=True)],
+        "groups": _groups(rows),
+        "row_header": len(names) - leading - 1,
+        "stacked": False,
+    }
+
+
+def _plain(frame: pd.DataFrame) -> dict[str, Any]:
+    """Return any other frame: numbers in four digits, long texts in several lines; a counted index is left out."""
+    whole = frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index()
+    names = list(whole.columns)
+    if "verdict" in names[1:]:  # what readers look for stands beside what it is about
+        names.remove("verdict")
+        whole = whole[[names[0], "verdict", *names[1:]]]
+    head, columns = [], []
+    for place, name in enumerate(whole.columns):
+        values = whole.iloc[:, place].tolist()
+        known = [value for value in values if not _absent(value)]
+        number = bool(known) and all(isinstance(value, numbers.Real) and not isinstance(value, bool) for value in known)
+        texts = [_plain_text(str(name), value) for value in values]
+        longest = 0 if number else max(map(len, texts), default=0)
+        long = "long prose" if longest > _PROSE else "long" if longest > _LONG else ""
+        kind = "verdict" if name == "verdict" else "number" if number else long
+        head.append((str(name).replace("_", " "), kind))
+        columns.append([(text, kind) for text in texts])
+    return {
+        "caption": frame.attrs.get("caption", ""),
+        "upper": [],
+        "head": head,
+        "groups": _groups([("", list(cells)) for cells in zip(*columns, strict=True)]),
+        "row_header": 0,
+        "stacked": any("long" in kind for _, kind in head),
+    }
+
+
+def _groups(rows: Sequence[tuple[str, list[tuple[str, str]]]]) -> list[tuple[str, list[list[tuple[str, str]]]]]:
+    return [(group, [cells for _, cells in run]) for group, run in itertools.groupby(rows, key=lambda row: row[0])]
+
+
+def _absent(value: Any) -> bool:
+    return value is None or value == "" or (pd.api.types.is_scalar(value) and bool(pd.isna(value)))
+
+
+def _plain_text(column: str, value: Any) -> str:
+    if _absent(value):
+        return _NONE
+    if column in _P_VALUES and isinstance(value, numbers.Real):
+        return "< 0.001" if float(value) < 0.001 else f"{float(value):.3f}"
+    return _text(value)
+
+
+def _text(value: Any) -> str:
+    """Return a plain value as text, floats in four digits, lists with commas."""
     if isinstance(value, list | tuple):
-        return ", ".join(_value(inner) for inner in value)
-    return escape(f"{value:.4g}" if isinstance(value, float) else str(value))
+        return ", ".join(map(_text, value))
+    if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral):
+        number = float(value)
+        return f"{number:.0f}" if 1e3 <= abs(number) < 1e15 else f"{number:.4g}"
+    return str(value)
 
 
-def _table(heading: str, table: pd.DataFrame) -> str:
-    caption = table.attrs.get("caption", "")
-    below = f'<p class="caption">{escape(caption)}</p>' if caption else ""
-    return (
-        f'<h3>{escape(heading)}</h3><div class="scroll" tabindex="0"><table>{_head(table)}{_body(table)}</table></div>{below}\n'
-    )
+def _value(value: Any) -> str | list[tuple[str, Any]]:
+    """Return a fact for the template: a text, or the pairs of a mapping."""
+    if isinstance(value, Mapping):
+        return [(str(name), _value(inner)) for name, inner in value.items()]
+    return _text(value)
 
 
-def _head(table: pd.DataFrame) -> str:
-    corner = f'<th colspan="{table.index.nlevels}"></th>'
-    groups = table.columns.get_level_values(0)
-    upper = "".join(
-        f'<th scope="colgroup" colspan="{int((groups == group).sum())}">{escape(str(group))}</th>' for group in groups.unique()
-    )
-    names = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in table.index.names)
-    lower = "".join(f'<th scope="col" class="number">{escape(header(column))}</th>' for column in table.columns)
-    return f"<thead><tr>{corner}{upper}</tr><tr>{names}{lower}</tr></thead>"
-
-
-def _body(table: pd.DataFrame) -> str:
-    """Return the rows, those of one mask type in a group of their own."""
-    best = best_cells(table)
-    parts = []
-    for group in table.index.unique(0):
-        rows = table[table.index.get_level_values(0) == group]
-        lines = []
-        for number, (row, values) in enumerate(rows.iterrows()):
-            first = f'<th scope="rowgroup" rowspan="{len(rows)}">{escape(str(group))}</th>' if number == 0 else ""
-            others = "".join(f"<td>{escape(str(part))}</td>" for part in row[1:])
-            cells = "".join(
-                f'<td class="number{" best" if mark else ""}">{escape(format_cell(column, value))}</td>'
-                for (column, value), mark in zip(values.items(), best.loc[row], strict=True)
-            )
-            lines.append(f"<tr>{first}{others}{cells}</tr>")
-        parts.append(f'<tbody class="group">{"".join(lines)}</tbody>')
-    return "".join(parts)
-
-
-def _figure(caption: str, path: Path) -> str:
+def _figure(path: Path) -> dict[str, Any]:
+    """Return a figure as a data URI, with its size where it is known, so that the page does not jump when it is decoded."""
     try:
-        data = base64.b64encode(path.read_bytes()).decode()
+        data = path.read_bytes()
     except OSError as error:
         raise UsageError(f"expected a figure at {path}, but it cannot be read: {error.strerror or error}") from error
-    text = escape(caption)
-    image = f'<img src="data:image/png;base64,{data}" alt="{text}">'
-    return f'<figure><div class="scroll" tabindex="0">{image}</div><figcaption>{text}</figcaption></figure>'
+    if data.startswith(_PNG) and len(data) >= 24:
+        kind, size = "png", struct.unpack(">II", data[16:24])
+    elif b"<svg" in data[:2048]:
+        found = _VIEW_BOX.search(data[:2048])
+        kind, size = "svg+xml", tuple(round(float(side) * _PIXELS_PER_POINT) for side in found.groups()) if found else ()
+    else:
+        raise UsageError(f"expected a PNG or SVG file as figure, but {path} is neither; save it as one of these")
+    return {"source": f"data:image/{kind};base64,{base64.b64encode(data).decode()}", "drawing": kind != "png", "size": size}

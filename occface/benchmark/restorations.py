@@ -6,17 +6,18 @@ They are kept after every batch, so an interrupted benchmark loses one batch, an
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from occface import files
 from occface.benchmark.restoring import BATCH, Restored, restore_pairs
 from occface.benchmark.units import Unit
 from occface.dataset.reader import FacePairs
-from occface.images import decode_image, encode_png, read_bytes
+from occface.images import decode_image, encode_png, read_bytes, read_image
 
 __all__ = ["Restorations"]
 
@@ -57,7 +58,8 @@ class Restorations:
         if data is None:
             raise KeyError(number)
         entry = self._entries[str(number)]
-        return Restored(decode_image(data), entry["seconds"], entry["missed"])
+        earlier = tuple(read_image(self._path(number, stage)) for stage in range(1, entry["stages"]))
+        return Restored(decode_image(data), entry["seconds"], entry["missed"], earlier)
 
     def restore(
         self, numbers: Iterable[int], device: torch.device, advance: Callable[[int], object] = lambda _: None
@@ -69,11 +71,11 @@ class Restorations:
             return failed
         self._remove_other_states()
         pairs = FacePairs(self.unit.data, self.unit.split, [self.unit.mask])
-        self.unit.pipeline.load(device)
+        restore = self._restorer(device)
         for start in range(0, len(missing), BATCH):
             chosen = missing[start : start + BATCH]
             batch = [pairs[number] for number in chosen]
-            outcomes = restore_pairs(self.unit.pipeline, batch, device, self.unit.estimate)
+            outcomes = restore(batch)
             for number, outcome in zip(chosen, outcomes, strict=True):
                 if isinstance(outcome, str):
                     failed[number] = outcome
@@ -83,6 +85,14 @@ class Restorations:
             advance(len(chosen))
         return failed
 
+    def _restorer(self, device: torch.device) -> Callable[[list[dict[str, np.ndarray]]], Sequence[Restored | str]]:
+        """Return what restores a batch of pairs."""
+        if self.unit.is_reference:
+            return lambda pairs: [Restored(pair["hr"], 0.0) for pair in pairs]
+        pipeline = self.unit.pipeline(device)
+        pipeline.load(device)
+        return lambda pairs: restore_pairs(pipeline, pairs, device, self.unit.estimate)
+
     def forget(self) -> None:
         """Remove the faces, so that all are missing."""
         _remove(self.folder)
@@ -90,13 +100,21 @@ class Restorations:
 
     def _keep(self, number: int, restored: Restored) -> None:
         path = self._path(number)
+        for stage, picture in enumerate(restored.earlier, 1):
+            files.write_bytes(self._path(number, stage), encode_png(picture))
         files.write_bytes(path, encode_png(restored.face))
         self._entries[str(number)] = {
             "id": self.unit.faces.iloc[number]["id"],
             "seconds": restored.seconds,
             "missed": restored.missed,
+            "stages": len(restored.earlier) + 1,
             "sha256": files.sha256_file(path),
         }
+
+    @property
+    def stages(self) -> int:
+        """How many pictures there are of each face: more than one of a progressive method's."""
+        return max((entry["stages"] for entry in self._entries.values()), default=1)
 
     def _bytes(self, number: int) -> bytes | None:
         entry, path = self._entries.get(str(number)), self._path(number)
@@ -105,8 +123,8 @@ class Restorations:
         data = read_bytes(path)
         return data if files.sha256_bytes(data) == entry["sha256"] else None
 
-    def _path(self, number: int) -> Path:
-        return self.folder / f"{number:05d}.png"
+    def _path(self, number: int, stage: int | None = None) -> Path:
+        return self.folder / (f"{number:05d}.png" if stage is None else f"{number:05d}.stage-{stage}.png")
 
     def _remove_other_states(self) -> None:
         """Remove what this unit's pipeline made before, with other weights, settings or code."""

@@ -22,11 +22,24 @@ BATCH = 16
 
 
 class Restored(NamedTuple):
-    """A restored face, uint8 (128, 128, 3), the seconds it took, and whether a search missed its aim (None: none was made)."""
+    """A restored face, and how it came about.
+
+    Attributes
+    ----------
+    face : numpy.ndarray
+        (128, 128, 3) uint8 RGB.
+    seconds : float
+        How long it took.
+    missed : bool or None
+        Whether a search missed its aim; None where none was made.
+    earlier : tuple of numpy.ndarray
+        What earlier stages of a progressive method made, (S, S, 3) uint8 RGB each; empty for other methods.
+    """
 
     face: np.ndarray
     seconds: float
     missed: bool | None = None
+    earlier: tuple[np.ndarray, ...] = ()
 
 
 def restore_pairs(
@@ -45,10 +58,11 @@ def restore_pairs(
         started = time.perf_counter()
         if estimate is not None:
             batch["mask"] = estimate(batch["lr"])
-        restored = pipeline(batch)
+        *earlier, restored = pipeline.pictures(batch)
         finite = torch.isfinite(restored).flatten(1).all(1).tolist()  # also waits for the device
         seconds = (time.perf_counter() - started) / len(pairs)
         faces = to_uint8(restored)
+        stages = list(zip(*map(to_uint8, earlier), strict=True)) or [()] * len(pairs)
         missed = _missed(pipeline, len(pairs))
     except OccfaceError:
         raise
@@ -57,7 +71,10 @@ def restore_pairs(
             return [outcome for pair in pairs for outcome in restore_pairs(pipeline, [pair], device, estimate)]
         return [f"{type(error).__name__}: {first_line(error)}"]
     bad = "the result holds values that are not finite"
-    return [Restored(face, seconds, miss) if good else bad for face, good, miss in zip(faces, finite, missed, strict=True)]
+    return [
+        Restored(face, seconds, miss, tuple(before)) if good else bad
+        for face, good, miss, before in zip(faces, finite, missed, stages, strict=True)
+    ]
 
 
 def _missed(pipeline: Pipeline, count: int) -> list[bool | None]:

@@ -1,37 +1,37 @@
-"""From scores to what people look at: Table I on disk and in the terminal, the page of pictures, the report."""
+"""From a benchmark's record to tables, figures, claims and a report, without data sets or models."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-import torch
-
-from occface.benchmark.figures import comparison_grid
+from occface.benchmark import curves
+from occface.benchmark.claims import claims_markdown, evaluate_claims, write_claims
+from occface.benchmark.engine import Benchmark
+from occface.benchmark.grids import draw_grids
 from occface.benchmark.paper import compare, pipeline_title
 from occface.benchmark.recipe import Recipe
-from occface.benchmark.report import write_report
-from occface.benchmark.restorations import Restorations
-from occface.benchmark.tables import markdown, table_1, write_table
-from occface.benchmark.units import Unit
-from occface.dataset.reader import FacePairs
-from occface.methods import METHODS
-from occface.methods.weights import LoadedMethod
+from occface.benchmark.record import Record
+from occface.benchmark.report import Section, write_report
+from occface.benchmark.tables import TABLES, markdown, write_table
 from occface.occlusion.degrade import FILLS
 from occface.occlusion.estimate import flat_fill
-from occface.training.devices import describe
 from occface.versions import software_versions
 
 __all__ = ["show_benchmark"]
 
+log = logging.getLogger("occface")
 
-def show_benchmark(
-    folder: Path, recipe: Recipe, scores: pd.DataFrame, restored: Mapping[Unit, Restorations], device: torch.device
-) -> tuple[pd.DataFrame, str]:
-    """Write ``tables/``, ``figures/`` and ``report.html``; return Table I as a frame and as text.
+_ORDERS = (
+    "SR+PA restores the size first and then inpaints; PA+SR does it the other way round; joint methods do both in one network. "
+    "SR alone shows what is left without inpainting."
+)
+
+
+def show_benchmark(folder: Path, recipe: Recipe, broken: Mapping[str, str]) -> Benchmark:
+    """Write ``tables/``, ``figures/``, ``claims.csv`` and ``report.html`` from what the folder holds.
 
     Parameters
     ----------
@@ -39,72 +39,81 @@ def show_benchmark(
         The benchmark's folder.
     recipe : Recipe
         What was asked for.
-    scores : DataFrame
-        All score rows.
-    restored : mapping of Unit to Restorations
-        What the recipe asks for, with the faces that were restored.
-    device : torch.device
-        Where pipelines run.
+    broken : mapping of str to str
+        Steps that failed, and why.
     """
-    units = list(restored)
-    table = table_1(scores)
-    write_table(table, folder / "tables" / "table_1")
-    beside = compare(table)
-    columns, labels = _pictures(recipe, restored)
-    grid = comparison_grid(columns, folder / "figures" / "comparison.png", labels)
-    data = {unit.dataset: unit.data for unit in units}
-    stages = {stage.name: stage for unit in units for stage in unit.pipeline.stages}
-    notes = [*_notes(units, stages), *_misses(scores)]
-    facts = {
-        "Data sets (faces)": {
-            name: ", ".join(f"{opened.count(split)} {split}" for split in opened.splits) for name, opened in data.items()
-        },
-        "Content hashes": {name: opened.content_hash[:16] for name, opened in data.items()},
-        "Scored split": recipe.split,
-        "Scored faces": {unit.title: len(unit.scored) for unit in units if unit.pipeline.name in recipe.limits}
-        or "all, or as n says",
-        "Trained": {name: _trained(name, stage.card) for name, stage in stages.items() if stage.trained},
-        "Settings": {name: _settings(stage) for name, stage in stages.items() if not stage.trained and stage.method.config},
-        "Scored on": describe(device),
-        "Versions": software_versions(),
+    record = Record(folder)
+    tables = {key: table for key, spec in TABLES.items() if (table := spec.build(record.frames)) is not None}
+    for key, table in tables.items():
+        write_table(table, folder / "tables" / f"table_{key}")
+    absent = {spec.title: spec.reason for key, spec in TABLES.items() if key not in tables}
+    beside = {}
+    for key, table in tables.items():
+        numeral = TABLES[key].paper
+        if numeral:
+            both = compare(numeral, table, recipe.beside or None)
+            if not both.empty:
+                beside[f"{TABLES[key].title}, ours and the paper's"] = both
+                both.to_csv(folder / "tables" / f"table_{key}_beside_paper.csv", lineterminator="\n")
+    claims = evaluate_claims(record.scores, record.sets, record.efficiency)
+    write_claims(claims, folder / "claims.csv")
+    notes = _notes(record)
+    failed = int((record.scores["error"] != "").sum())
+    if failed:
+        log.warning("%d images failed; their rows in %s say why", failed, folder / "scores")
+        notes.append(f"{failed} images failed; they are counted in every table, and in no mean.")
+    notes += [f"Not done: {name} ({why})." for name, why in broken.items()]
+    sections = [
+        Section("Tables", _ORDERS, {TABLES[key].title: table for key, table in tables.items()}, text=_absent(absent)),
+        Section(
+            "Claims of the paper",
+            "What the paper says, what was measured here, and whether the two agree.",
+            {"Claims": claims},
+        ),
+        Section("Beside the paper", "", beside),
+        Section("Curves", "", {}, _curves(record, folder / "figures")),
+        Section("Pictures", "Faces are taken evenly from the scored split, not chosen.", {}, draw_grids(record)),
+    ]
+    write_report(folder, recipe.title, [part for part in sections if part.tables or part.figures], _facts(record), notes)
+    printed = [f"{TABLES[key].title}\n\n{markdown(table)}\n{table.attrs.get('caption', '')}\n" for key, table in tables.items()]
+    printed += [claims_markdown(claims), *notes]
+    return Benchmark(folder, tables, claims, "\n".join(printed), failed, dict(broken))
+
+
+def _absent(reasons: Mapping[str, str]) -> str:
+    return "\n\n".join(f"No {title}: {reason}." for title, reason in reasons.items())
+
+
+def _curves(record: Record, folder: Path) -> dict[str, Path]:
+    scores, efficiency = record.scores, record.efficiency
+    matrices = [
+        name for name in ("bicubic", "gfc+bicubic", "fcsr-gan", "pro-uigan", "hr") if (scores["pipeline"] == name).any()
+    ]
+    drawn = {
+        "PSNR by the size of square masks, in the manner of Fig. 7; bands are 95 % intervals": curves.quality_by_mask_size(
+            scores, "psnr", folder / "mask_size.svg"
+        ),
+        "PSNR by the occluded share of the face, irregular masks": curves.quality_by_hole_area(
+            scores, "psnr", folder / "hole_area.svg"
+        ),
+        "PSNR by pose": curves.quality_by_pose(scores, "psnr", folder / "pose.svg"),
+        "PSNR of each stage of Pro-UIGAN": curves.stages(scores, folder / "stages.svg"),
+        "Face recognition by what is masked, in the manner of Fig. 15": curves.recognition(scores, folder / "recognition.svg"),
+        "Expressions: what they are, and what is seen in results, in the manner of Fig. 16": curves.confusion(
+            scores, folder / "confusion.svg", matrices
+        ),
+        "Time, size and quality": curves.efficiency(efficiency, scores, folder / "efficiency.svg"),
     }
-    write_report(
-        folder,
-        "Table I: face hallucination from occluded thumbnails",
-        {"Table I": table},
-        {"Ours and the paper's": beside},
-        {"Occluded LR faces, what each pipeline makes of them, and the ground truth, in the manner of Fig. 5": grid},
-        {name: value for name, value in facts.items() if value},
-        notes,
-    )
-    return table, "\n".join([markdown(table), table.attrs["caption"], *notes])
+    return {caption: path for caption, path in drawn.items() if path is not None}
 
 
-def _trained(name: str, card: Mapping[str, Any]) -> str:
-    """Say how weights were made, and every setting in which they depart from the paper's preset."""
-    done = f"{card['steps']} steps" if card["finished"] else f"UNFINISHED: {card['steps']} of {card['steps_planned']} steps"
-    return (
-        f"preset {card['preset']}, {done} in {card['minutes']} minutes on {card['device']}; {_departures(name, card['config'])}"
-    )
-
-
-def _settings(stage: LoadedMethod) -> str:
-    """Say with which settings a method runs that has nothing to learn."""
-    values = ", ".join(f"{key} {value}" for key, value in stage.method.config.items())
-    return f"preset {stage.card['preset']} ({values}); {_departures(stage.name, stage.method.config)}"
-
-
-def _departures(name: str, config: Mapping[str, Any]) -> str:
-    paper = METHODS.get(name).presets().get("paper", {})
-    departures = ", ".join(f"{key} {value}" for key, value in config.items() if paper.get(key) != value)
-    return f"departs from the preset paper in: {departures or 'nothing'}"
-
-
-def _notes(units: Sequence[Unit], stages: Mapping[str, LoadedMethod]) -> list[str]:
+def _notes(record: Record) -> list[str]:
     """Return what must be said of the numbers: of every benchmark, and of the methods in this one."""
-    given = sorted(name for name, stage in stages.items() if stage.takes_mask)
-    titles = ", ".join(map(pipeline_title, given))
-    kinds = {unit.mask_given for unit in units}
+    methods: dict[str, Mapping[str, Any]] = {}
+    for one in record.shown:
+        methods |= one.facts["methods"]
+    kinds = {one.facts["mask_given"] for one in record.shown}
+    titles = ", ".join(pipeline_title(name) for name, about in sorted(methods.items()) if about["takes_mask"])
     notes = [
         "The networks, their training time and the data are not the paper's: only the order of the methods can be compared."
     ]
@@ -112,55 +121,63 @@ def _notes(units: Sequence[Unit], stages: Mapping[str, LoadedMethod]) -> list[st
         marked = ", except in rows that say otherwise" if "estimated" in kinds else ""
         notes.append(f"Given the true mask of every face{marked}: {titles}. No other method is.")
     if "estimated" in kinds:
-        fills = dict.fromkeys(unit.data.configuration["fill"] for unit in units)
+        fills = dict.fromkeys(one.facts["fill"] for one in record.shown)
         told = "; ".join(
             f"told that holes are filled with {FILLS[fill]}" if flat_fill(fill) else f"not told of the fill, {FILLS[fill]}"
             for fill in fills
         )
         notes.append(f"Estimated masks were made from the LR face alone, {told}; they were given to: {titles}.")
-    if any("landmarks" in stage.method.needs for stage in stages.values()):
+    if any("landmarks" in about["needs"] for about in methods.values()):
         notes.append("LR landmarks were estimated on the enlarged occluded LR face, as the paper does.")
-    shown = sorted(name for name, stage in stages.items() if "true landmarks" in stage.method.needs)
+    shown = [pipeline_title(name) for name, about in sorted(methods.items()) if "true landmarks" in about["needs"]]
     if shown:
-        notes.append(f"Given the true landmarks of the HR face: {', '.join(map(pipeline_title, shown))}.")
+        notes.append(f"Given the true landmarks of the HR face: {', '.join(shown)}.")
     notes += [
         f"{pipeline_title(name)} was stopped before the end of its training; its numbers are not those of the method."
-        for name, stage in stages.items()
-        if stage.trained and not stage.card["finished"]
+        for name, about in sorted(methods.items())
+        if "training" in about and not about["training"]["finished"]
     ]
     return notes
 
 
-def _misses(scores: pd.DataFrame) -> list[str]:
-    """Say how many faces searching methods did not find."""
-    searched = scores[scores["missed"].notna()]
-    groups = searched.groupby(["dataset", "mask_type", "pipeline", "mask_given"], sort=False)["missed"]
-    return [
-        f"{pipeline_title(pipeline, given)} missed its aim on {int(missed.sum())} of {len(missed)} faces ({dataset}, {mask})."
-        for (dataset, mask, pipeline, given), missed in groups
-    ]
+def _facts(record: Record) -> dict[str, Any]:
+    """Return where the numbers came from."""
+    data: dict[str, str] = {}
+    trained: dict[str, str] = {}
+    settings: dict[str, str] = {}
+    for one in record.shown:
+        split = ", ".join(f"{count} {name}" for name, count in one.facts["split"].items())
+        data[one.row["dataset"]] = (
+            f"{split}; content {one.facts['data'][:16]}; fill {one.facts['fill']}, LR by {one.facts['lr_kernel']}"
+        )
+        for name, about in one.facts["methods"].items():
+            title = f"{name}, on {one.row['trained_on']}" if one.row["trained_on"] else name
+            if "training" in about:
+                trained[title] = _trained(about)
+            elif about["settings"]:
+                settings[name] = f"preset {about['preset']}; {_departures(about)}"
+    return {
+        "Data sets": data,
+        "Trained": trained,
+        "Settings": settings,
+        "Scored on": ", ".join(dict.fromkeys(one.facts["device"] for one in record.shown)),
+        "Metrics": record.contracts,
+        "Versions": software_versions(),
+    }
 
 
-def _pictures(
-    recipe: Recipe, restored: Mapping[Unit, Restorations]
-) -> tuple[list[tuple[str, list[np.ndarray | None]]], list[str]]:
-    """Return the grid's columns and the labels of its rows.
+def _trained(about: Mapping[str, Any]) -> str:
+    """Say how weights were made, and every setting in which they depart from the paper's preset."""
+    training = about["training"]
+    done = f"{training['steps']} steps"
+    if not training["finished"]:
+        done = f"UNFINISHED: {training['steps']} of {training['steps_planned']} steps"
+    return (
+        f"preset {about['preset']}, seed {training['seed']}, {done} in {training['minutes']} minutes on {training['device']}, "
+        f"{training['parameters']:,} parameters; {_departures(about)}"
+    )
 
-    Faces are taken evenly from the split, not chosen.
-    """
-    columns: dict[str, list[np.ndarray | None]] = {}
-    labels: list[str] = []
-    for name, mask in dict.fromkeys((unit.dataset, unit.mask) for unit in restored):
-        block = [unit for unit in restored if (unit.dataset, unit.mask) == (name, mask)]
-        chosen = block[0].pictured
-        pairs = FacePairs(block[0].data, recipe.split, [mask])
-        batch = [pairs[number] for number in chosen]
-        pictures: dict[str, list[np.ndarray | None]] = {"Occluded LR": [pair["lr"] for pair in batch]}
-        for unit in block:
-            absent = restored[unit].missing(chosen)  # those that failed
-            pictures[unit.title] = [None if number in absent else restored[unit][number].face for number in chosen]
-        pictures["Ground truth"] = [pair["hr"] for pair in batch]
-        for title, images in pictures.items():
-            columns.setdefault(title, []).extend(images)
-        labels += [mask if len(recipe.datasets) == 1 else f"{name}, {mask}"] * len(chosen)
-    return list(columns.items()), labels
+
+def _departures(about: Mapping[str, Any]) -> str:
+    said = ", ".join(f"{key} {value}" for key, value in about["departures"].items())
+    return f"departs from the preset paper in: {said or 'nothing'}"

@@ -1,29 +1,29 @@
-"""What a benchmark is made of: one pipeline on one mask type of one data set, scored into one file."""
+"""What a benchmark is made of: one pipeline, trained on one data set, on one mask type of one data set."""
 
 from __future__ import annotations
 
 import functools
-import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import Tensor
 
 from occface import __version__, files
 from occface.benchmark.paper import pipeline_title
-from occface.benchmark.recipe import Recipe
-from occface.dataset.reader import DatasetFile, FacePairs
-from occface.methods.weights import LoadedMethod
-from occface.metrics import CONTRACT
+from occface.benchmark.recipe import REFERENCE_PIPELINE
+from occface.benchmark.steps import MakeData, Stage
+from occface.dataset.reader import DatasetFile
+from occface.methods import METHODS
 from occface.occlusion.estimate import estimate_mask, flat_fill
-from occface.pipelines import Pipeline, build_pipeline
+from occface.pipelines import Pipeline, order_of
 from occface.versions import source_hash
 
-__all__ = ["Unit", "plan"]
+__all__ = ["Unit", "evenly"]
 
 #: The parts of the package that restored faces depend on.
 RESTORING = (
@@ -41,60 +41,94 @@ RESTORING = (
 
 @dataclass(frozen=True, eq=False)
 class Unit:
-    """One score file: a pipeline on a mask type of a data set.
+    """A pipeline and what it is run on.
 
     Attributes
     ----------
-    dataset : str
-        The data set's name in tables.
-    data : DatasetFile
+    made : MakeData
         The data set.
     mask : str
         The mask type.
-    pipeline : Pipeline
-        Ready to run.
+    pipeline_name : str
+        The methods in the order they are applied, ``"gfc+fhc"``.
+    stages : tuple of Stage
+        The methods.
+    trained_on : str
+        The data set that they learnt from; empty where none learns.
     split : str
         Which faces are scored.
-    scored : tuple of int
-        The numbers of those that are scored.
-    pictured : tuple of int
-        The numbers of those that are shown.
+    wanted : int or None
+        How many of them; None is all.
+    pictured : int
+        How many of them are shown.
     mask_given : str
         ``"true"`` or ``"estimated"``: the mask that the pipeline is given; empty where it needs none.
     """
 
-    dataset: str
-    data: DatasetFile
+    made: MakeData
     mask: str
-    pipeline: Pipeline
+    pipeline_name: str
+    stages: tuple[Stage, ...]
+    trained_on: str
     split: str
-    scored: tuple[int, ...]
-    pictured: tuple[int, ...]
+    wanted: int | None
+    pictured: int
     mask_given: str = ""
+
+    @property
+    def dataset(self) -> str:
+        """The data set's name in tables."""
+        return self.made.label
+
+    @property
+    def data(self) -> DatasetFile:
+        """The data set, open."""
+        return self.made.data
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether it gives the true faces."""
+        return self.pipeline_name == REFERENCE_PIPELINE
+
+    @property
+    def order(self) -> str:
+        """One of `occface.benchmark.scores.ORDERS`."""
+        return "reference" if self.is_reference else order_of(self.pipeline_name)
 
     @property
     def title(self) -> str:
         """The name that tables and pictures show."""
-        return pipeline_title(self.pipeline.name, self.mask_given)
+        return pipeline_title(self.pipeline_name, self.mask_given)
 
-    @property
+    @functools.cached_property
     def stem(self) -> str:
         """The name of the score file without its ending, and of the folder of restored faces without its hash."""
+        learnt = [f"trained-on-{self.trained_on}"] if self.trained_on not in ("", self.dataset) else []
         given = ["estimated"] if self.mask_given == "estimated" else []
+        parts = [self.dataset, self.mask, self.pipeline_name, *learnt, *given]
         # The digits keep apart names that differ only in characters that file names should not have.
-        digits = files.sha256_json([self.dataset, self.mask, self.pipeline.name, *given])[:6]
-        name = "_".join([self.dataset, self.mask, self.pipeline.name, *given, digits])
-        return re.sub(r"[^\w.+-]+", "-", name)
+        return files.safe_name("_".join([*parts, files.sha256_json(parts)[:6]]))
 
     @property
     def path(self) -> str:
         """The name of the score file."""
         return f"{self.stem}.csv"
 
+    @functools.cached_property
+    def scored(self) -> tuple[int, ...]:
+        """The numbers of the faces that are scored."""
+        count = self.data.count(self.split)
+        return evenly(count, count if self.wanted is None else self.wanted)
+
+    @functools.cached_property
+    def shown(self) -> tuple[int, ...]:
+        """The numbers of the faces that figures show."""
+        return evenly(self.data.count(self.split), self.pictured)
+
     @property
     def numbers(self) -> tuple[int, ...]:
         """The numbers of all faces that must be restored."""
-        return tuple(sorted({*self.scored, *self.pictured}))
+        return tuple(sorted({*self.scored, *self.shown}))
 
     @functools.cached_property
     def faces(self) -> pd.DataFrame:
@@ -106,21 +140,20 @@ class Unit:
         """The hash of all that the restored faces depend on."""
         return files.sha256_json(
             [
-                self.data.content_hash,
+                self.made.key,
                 self.split,
                 self.mask,
-                self.pipeline.identity,
+                [stage.identity for stage in self.stages],
                 self.mask_given,
                 __version__,
                 source_hash(RESTORING),
-                [_source_of(type(stage.method)) for stage in self.pipeline.stages],
+                [_source_of(METHODS.get(stage.entry.method)) for stage in self.stages],
             ]
         )
 
-    @property
-    def key(self) -> str:
-        """The hash of all that the scores depend on."""
-        return files.sha256_json([self.dataset, self.restoration_key, list(self.scored), CONTRACT, source_hash()])
+    def pipeline(self, device: torch.device) -> Pipeline:
+        """Return the pipeline, ready to run on a device; the reference has none."""
+        return Pipeline(self.pipeline_name, self.order, tuple(stage.load(device) for stage in self.stages))
 
     @property
     def estimate(self) -> Callable[[Tensor], Tensor] | None:
@@ -134,26 +167,6 @@ def _source_of(kind: type) -> str:
     """Return the SHA-256 of the file that a class was written in, which may be another distribution's."""
     path = getattr(sys.modules[kind.__module__], "__file__", None)
     return files.sha256_file(path) if path else ""
-
-
-def plan(recipe: Recipe, methods: Mapping[str, LoadedMethod], limit: int | None) -> Iterator[Unit]:
-    """Give every unit of a recipe: by data set, mask type, pipeline, and mask given.
-
-    Raises
-    ------
-    UsageError
-        If a data set cannot be read or lacks what is asked for, or a pipeline lacks weights.
-    """
-    pipelines = {name: build_pipeline(name, methods) for name in recipe.pipelines}
-    for dataset, path in recipe.datasets.items():
-        data = DatasetFile(path)
-        for mask in FacePairs(data, recipe.split, recipe.masks).masks:
-            count = data.count(recipe.split)
-            pictured = evenly(count, recipe.pictured)
-            for name, pipeline in pipelines.items():
-                scored = evenly(count, min(limit or count, recipe.limits.get(name, count)))
-                for given in recipe.mask_given if pipeline.needs_mask else ("",):
-                    yield Unit(dataset, data, mask, pipeline, recipe.split, scored, pictured, given)
 
 
 def evenly(count: int, wanted: int) -> tuple[int, ...]:

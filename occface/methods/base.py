@@ -202,6 +202,10 @@ class Method:
     def load(self, device: torch.device) -> None:
         """Load onto a device what it runs with beside its own weights, ahead of the first call, whose time it would cost."""
 
+    def asked(self) -> dict[str, nn.Module]:
+        """Return the networks beside its own that a face passes through, by name, once `load` was called."""
+        return {}
+
     def hallucinate(self, batch: Batch, generator: nn.Module | None = None) -> Tensor:
         """Return whole HR faces.
 
@@ -233,10 +237,13 @@ class TrainableMethod(Method, nn.Module):
         What is saved as the method's weights, averaged over the steps, and used by pipelines.
     uses : frozenset of str
         What training looks at in a data set beside images and landmarks, where it is there: ``"parsing"``.
+    progressive : bool
+        Whether `results` are the pictures of stages that follow each other, the last one what it hallucinates.
     """
 
     generator: nn.Module
     uses: ClassVar[frozenset[str]] = frozenset()
+    progressive: ClassVar[bool] = False
 
     def __init__(self, config: Config) -> None:
         nn.Module.__init__(self)

@@ -43,6 +43,7 @@ class ProUIGAN(TrainableMethod):
 
     name = "pro-uigan"
     role: ClassVar[Role] = "joint"
+    progressive: ClassVar[bool] = True
     needs = frozenset({"landmarks"})
     PRESETS: ClassVar[dict[str, Config]] = PRESETS
     VARIANTS: ClassVar[dict[str, Config]] = VARIANTS
@@ -257,6 +258,11 @@ class ProUIGAN(TrainableMethod):
         """Load FAN, where it finds the landmarks."""
         if "fan" in _sources(self.config):
             self._fan(device)
+
+    def asked(self) -> dict[str, nn.Module]:
+        """Return FAN, once it was loaded."""
+        fan = self._frozen.get("fan")
+        return {} if fan is None else {"FAN": fan}
 
     @torch.no_grad()
     def hallucinate(self, batch: Batch, generator: nn.Module | None = None) -> Tensor:

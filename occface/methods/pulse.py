@@ -130,6 +130,10 @@ class PULSE(Method):
         """Load the generator, and estimate the mean and spread of its styles."""
         self._searched(device)
 
+    def asked(self) -> dict[str, nn.Module]:
+        """Return the generator, once it was loaded."""
+        return {} if self._space is None else {"generator": self._space[1].network}
+
     @torch.no_grad()
     def hallucinate(self, batch: Batch, generator: nn.Module | None = None) -> Tensor:
         """Return the faces (B,3,128,128) found for `batch["lr"]` (B,3,16,16), and say in one line how many were missed."""
@@ -209,7 +213,8 @@ class _StyleSpace:
     frame: Frame
     slope = 0.2
 
-    def __init__(self, mapping: nn.Module, levels: int, samples: int, device: torch.device) -> None:
+    def __init__(self, network: nn.Module, mapping: nn.Module, levels: int, samples: int, device: torch.device) -> None:
+        self.network = network
         self.shape = (levels, STYLE_SIZE)
         total, squares = torch.zeros(2, STYLE_SIZE, dtype=torch.float64)  # on the CPU: some devices have no such numbers
         rng = seeding.rng(0, "pulse", "fit")
@@ -231,7 +236,7 @@ class _MobileStyles(_StyleSpace):
     frame = MOBILESTYLEGAN_FRAME
 
     def __init__(self, network: MobileStyleGAN, layers: int, samples: int, device: torch.device) -> None:
-        super().__init__(network.mapping, network.levels, samples, device)
+        super().__init__(network, network.mapping, network.levels, samples, device)
         self.synthesis = network.synthesis
         buffers = [(name, noise) for name, noise in network.synthesis.named_buffers() if name.endswith("noise")]
         self.maps = dict(buffers[:layers])
@@ -257,7 +262,7 @@ class _Styles(_StyleSpace):
 
     def __init__(self, network: StyleGenerator, layers: int, samples: int, device: torch.device) -> None:
         network.eval().requires_grad_(False)
-        super().__init__(network.mapping, network.styles, samples, device)
+        super().__init__(network, network.mapping, network.styles, samples, device)
         self.synthesis = network.synthesis
         self.fixed = fixed_noise(network, 0, self.mean)
         self.fixed[-1] = torch.zeros_like(self.fixed[-1])  # as in the original: the finest noise is left out

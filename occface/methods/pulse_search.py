@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from occface import seeding
 
@@ -70,6 +70,8 @@ class Space(Protocol):
     shape: tuple[int, int]
     """Of a face's latents: how many there are, and their length."""
     frame: Frame
+    network: nn.Module
+    """The generator."""
 
     def noise(self) -> list[Tensor]:
         """Return the noise maps (1,1,N,N) that are searched too, as the search begins with them."""

@@ -63,6 +63,10 @@ class RealESRGAN(Method):
         """Load the published weights."""
         self.network(device)
 
+    def asked(self) -> dict[str, nn.Module]:
+        """Return the published network, once it was loaded."""
+        return {} if self._network is None else {"network": self._network}
+
     def network(self, device: torch.device) -> nn.Module:
         """Return the network on a device, fetching and reading its weights when it is first asked for.
 

@@ -31,7 +31,7 @@ from occface.training.run import Run
 from occface.training.state import check_request, load_state
 from occface.training.validation import Validation
 
-__all__ = ["CHECKPOINT", "TrainedRun", "TrainingOptions", "train"]
+__all__ = ["CHECKPOINT", "TrainedRun", "TrainingOptions", "remove_run", "train"]
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ def _check_folder(folder: Path, resume: bool, overwrite: bool) -> None:
         raise UsageError(f"{folder} holds a run already: go on with it by --resume, replace it by --overwrite, or name another")
 
 
-def _remove_run(folder: Path) -> None:
+def remove_run(folder: Path) -> None:
     """Remove what a training leaves in its folder, and nothing else."""
     for name in (CHECKPOINT, WEIGHTS, CARD, _REQUEST, "metrics.jsonl"):
         (folder / name).unlink(missing_ok=True)
@@ -224,7 +224,7 @@ def train(
             check_request(folder / _REQUEST, files.read_yaml(folder / _REQUEST), request | {"data_on": where})
             log.info("%s ended before its first checkpoint: it starts from the beginning", folder)
         if overwrite:
-            _remove_run(folder)
+            remove_run(folder)
         return where, state
 
     with processes.ending_together(), contextlib.ExitStack() as held:

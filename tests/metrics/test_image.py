@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from skimage import data, filters
+from skimage import color, data, filters
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from occface.errors import UsageError
-from occface.metrics import CONTRACT, METRICS, Metric, psnr, ssim
+from occface.metrics import METRICS, psnr, ssim
+from occface.metrics.image import psnr_y
 
 
 def _reference(result: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
@@ -83,7 +83,7 @@ def test_metrics_do_not_depend_on_the_order_of_the_pair_or_on_strides() -> None:
     assert ssim(result[:, ::-1], truth[:, ::-1]) == pytest.approx(ssim(result, truth), abs=1e-12)
 
 
-@pytest.mark.parametrize("metric", [psnr, ssim])
+@pytest.mark.parametrize("metric", [psnr, ssim, psnr_y])
 def test_bad_input(metric: object) -> None:
     image = np.zeros((16, 16, 3), np.uint8)
     assert callable(metric)
@@ -97,14 +97,37 @@ def test_bad_input(metric: object) -> None:
         metric(image[:10], image[:10])
 
 
-def test_registry() -> None:
-    assert {"psnr", "ssim"} <= set(METRICS)
-    entry = METRICS.get("ssim")
-    assert isinstance(entry, Metric)
-    assert entry.higher_is_better
-    assert entry.score is ssim
-    assert METRICS.get("psnr").score is psnr
-    with pytest.raises(UsageError, match="unknown metric 'psrn': did you mean 'psnr'"):
-        METRICS.get("psrn")
-    for word in ("uint8 RGB", "float64", "11x11", "1.5", "valid", "0.03", "channels", "mean over images"):
-        assert word in CONTRACT
+def _reference_y(result: np.ndarray, truth: np.ndarray) -> float:
+    luma = [color.rgb2ycbcr(image)[..., 0] for image in (truth, result)]
+    return float(peak_signal_noise_ratio(*luma, data_range=255))
+
+
+def test_a_batch_agrees_with_scikit_image(make_faces) -> None:
+    truth = np.stack(
+        [np.ascontiguousarray(getattr(data, name)()[40:168, 160:288]) for name in ("astronaut", "chelsea", "coffee")]
+    )
+    result = np.stack([_noisy(image, sigma) for image, sigma in zip(truth, (5, 20, 60), strict=True)])
+    values = METRICS.get("image")().measure(make_faces(truth, result))
+    for number, pair in enumerate(zip(result, truth, strict=True)):
+        decibel, similarity = _reference(*pair)
+        assert values["psnr"][number] == pytest.approx(decibel, abs=1e-6)
+        assert values["ssim"][number] == pytest.approx(similarity, abs=1e-6)
+        assert values["psnr_y"][number] == pytest.approx(_reference_y(*pair), abs=1e-6)
+
+
+def test_a_batch_is_its_pairs(make_faces, make_pictures) -> None:
+    """Memory that pairs of a batch share must carry nothing from one to the next."""
+    truth, result = make_pictures(4), make_pictures(4, seed=1)
+    result[2] = truth[2]
+    values = METRICS.get("image")().measure(make_faces(truth, result))
+    for name, single in (("psnr", psnr), ("ssim", ssim), ("psnr_y", psnr_y)):
+        assert values[name].tolist() == [single(*pair) for pair in zip(result, truth, strict=True)]
+    assert values["psnr"][2] == values["psnr_y"][2] == math.inf
+    assert values["ssim"][2] == 1
+
+
+def test_luma_of_views_agrees_with_scikit_image() -> None:
+    truth = data.astronaut()[40:168, 160:288][:, ::-1]
+    result = _noisy(truth, 30)[::-1]
+    assert psnr_y(result, truth) == pytest.approx(_reference_y(result, truth), abs=1e-6)
+    assert psnr(result, truth) == pytest.approx(_reference(result, truth)[0], abs=1e-6)

@@ -38,10 +38,14 @@ def test_equal_pictures_have_no_distance_and_blur_has_more_than_a_shift():
     assert stlpips(blurred, FACE) > 5 * stlpips(np.roll(FACE, 1, axis=1), FACE)
 
 
-def test_it_is_registered_and_lower_is_better():
-    metric = METRICS.get("stlpips")
-    assert metric.score is stlpips
-    assert not metric.higher_is_better
+def test_a_batch_is_its_pairs(make_faces):
+    truth = np.stack([np.roll(FACE[:48, 16:64], 2 * number, axis=0) for number in range(9)])  # more than are looked at together
+    result = truth[::-1].copy()
+    found = METRICS.get("perceptual")().measure(make_faces(truth, result))["stlpips"]
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, [stlpips(*pair) for pair in zip(result, truth, strict=True)], rtol=1e-4, atol=1e-7)
+    assert found[4] == 0
+    assert (np.delete(found, 4) > 0).all()
 
 
 def test_pictures_too_small_for_it_are_refused():

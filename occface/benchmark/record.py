@@ -1,0 +1,132 @@
+"""What a benchmark's folder holds: scores and what made them, figures of efficiency, restored faces."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from occface import files
+from occface.benchmark.scores import load_scores, read_facts
+from occface.benchmark.tables import Frames
+from occface.errors import UsageError
+from occface.images import read_image
+
+__all__ = ["Record", "Shown"]
+
+LIST = "files.json"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One pipeline on one mask type of one data set: what is known of it beside its score rows.
+
+    Attributes
+    ----------
+    facts : mapping
+        What `occface.benchmark.scoring.Score` keeps beside a score file.
+    row : pandas.Series
+        Its first score row: ``dataset``, ``mask_type``, ``pipeline``, ``order``, ``trained_on``, ``mask_given``.
+    folder : Path
+        The benchmark's folder.
+    """
+
+    facts: Mapping[str, Any]
+    row: pd.Series
+    folder: Path
+
+    @property
+    def title(self) -> str:
+        """The name that pictures show."""
+        learnt = self.row["trained_on"]
+        return self.facts["title"] + (f" (trained on {learnt})" if learnt not in ("", self.row["dataset"]) else "")
+
+    @property
+    def numbers(self) -> list[int]:
+        """The faces that figures show."""
+        return list(self.facts["shown"])
+
+    def picture(self, number: int, stage: int | None = None) -> np.ndarray | None:
+        """Return a restored face, or what an earlier stage made of it; None if it failed or is not there any more."""
+        name = f"{number:05d}.png" if stage is None else f"{number:05d}.stage-{stage}.png"
+        return _read(self.folder / "restored" / self.facts["restored"] / name)
+
+    def given(self, number: int, what: str) -> np.ndarray | None:
+        """Return the occluded LR face (``"lr"``) or the true HR one (``"hr"``)."""
+        return _read(self.folder / "restored" / self.facts["inputs"] / f"{number:05d}.{what}.png")
+
+
+def _read(path: Path) -> np.ndarray | None:
+    return read_image(path) if path.exists() else None
+
+
+class Record:
+    """What the folder of a benchmark holds.
+
+    Raises
+    ------
+    UsageError
+        If it holds no scores.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        listed = folder / "scores" / LIST
+        if not listed.exists():
+            raise UsageError(f"expected scores of a benchmark in {folder}, found none: run it first, or name its folder")
+        self._names: Mapping[str, Sequence[str]] = files.read_json(listed)
+
+    @functools.cached_property
+    def scores(self) -> pd.DataFrame:
+        """All score rows."""
+        return load_scores(self.folder / "scores", self._names["scores"])
+
+    @functools.cached_property
+    def shown(self) -> list[Shown]:
+        """Every pipeline on every mask type, in the order of the recipe."""
+        found = []
+        for name in self._names["scores"]:
+            path = self.folder / "scores" / name
+            first = load_scores(path.parent, [name]).iloc[0]
+            found.append(Shown(read_facts(path), first, self.folder))
+        return found
+
+    @functools.cached_property
+    def sets(self) -> pd.DataFrame:
+        """The numbers that belong to sets of images."""
+        keys = ("dataset", "mask_type", "order", "pipeline", "trained_on", "mask_given")
+        rows = [
+            {**{key: one.row[key] for key in keys}, "metric": name, "value": value, "n": one.facts["rows"]}
+            for one in self.shown
+            for name, value in one.facts["sets"].items()
+        ]
+        return pd.DataFrame(rows, columns=[*keys, "metric", "value", "n"])
+
+    @functools.cached_property
+    def efficiency(self) -> pd.DataFrame:
+        """The figures of Table IV."""
+        rows = [files.read_json(self.folder / "efficiency" / name) for name in self._names["efficiency"]]
+        columns = (
+            "pipeline", "order", "counted", "parameters", "size_kb", "macs", "median_ms", "p90_ms", "runs", "peak_memory_mb",
+            "device", "precision",
+        )  # fmt: skip
+        return pd.DataFrame([{name: row[name] for name in columns} for row in rows], columns=list(columns))
+
+    @property
+    def contracts(self) -> dict[str, str]:
+        """How each metric's column was computed."""
+        found: dict[str, str] = {}
+        for one in self.shown:
+            for about in one.facts["metrics"].values():
+                found |= about["columns"]
+        return found
+
+    @property
+    def frames(self) -> Frames:
+        """What tables are built from."""
+        return Frames(self.scores, self.sets, self.efficiency, self.contracts)

@@ -1,0 +1,255 @@
+"""From a unit of a plan to score rows: restore its faces, then measure them."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from occface import files
+from occface.benchmark.restorations import Restorations
+from occface.benchmark.restoring import BATCH
+from occface.benchmark.scores import ScoreRow, read_facts, write_scores
+from occface.benchmark.steps import MakeData, Place, Step, Train, referring
+from occface.benchmark.units import Unit
+from occface.images import encode_png
+from occface.methods import METHODS
+from occface.metrics import METRICS
+from occface.metrics.base import Metric, RestoredFaces, SetMetric
+from occface.training.devices import describe, resolve
+from occface.versions import source_hash
+
+__all__ = ["Judges", "Score"]
+
+
+class Judges:
+    """The metrics that a recipe asks for, on one data set.
+
+    Parameters
+    ----------
+    wanted : mapping of str to mapping
+        Settings by the metrics' names; ``@name`` in a text stands for a training.
+    data : MakeData
+        The data set.
+    company : mapping of str to Train
+        The trainings that the settings name.
+    folder : Path
+        Where judges that are trained for a data set are kept.
+    """
+
+    def __init__(
+        self, wanted: Mapping[str, Mapping[str, Any]], data: MakeData, company: Mapping[str, Train], folder: Path
+    ) -> None:
+        self.wanted, self.data, self.company, self.folder = wanted, data, company, folder
+
+    @functools.cached_property
+    def key(self) -> str:
+        """The hash of which metrics these are, and of what they are set to."""
+        keys = {name: step.key for name, step in self.company.items()}
+        settings = {name: referring(values, keys) for name, values in self.wanted.items()}
+        return files.sha256_json([settings, source_hash(), [METRICS.get(name).__module__ for name in self.wanted]])
+
+    @functools.cached_property
+    def _metrics(self) -> list[Metric | SetMetric]:
+        paths = {name: str(step.folder) for name, step in self.company.items()}
+        made = []
+        for name, values in self.wanted.items():
+            kind = METRICS.get(name)
+            settings = referring(values, paths)
+            if "cache" in kind.SETTINGS:
+                settings.setdefault("cache", str(files.make_folder(self.folder)))
+            made.append(kind(**settings))
+        return made
+
+    def ready(self, split: str) -> list[Metric | SetMetric]:
+        """Return those metrics that the data set knows enough for, prepared for a split."""
+        if self._prepared != split:
+            for metric in self._metrics:
+                if not metric.missing(self.data.data, split):
+                    metric.prepare(self.data.data, split)
+            self._prepared = split
+        return [metric for metric in self._metrics if not metric.missing(self.data.data, split)]
+
+    _prepared: str = ""
+
+    def facts(self, split: str) -> dict[str, Any]:
+        """Return, for the record, how each column is to be read, and what was found in preparation."""
+        return {
+            metric.name: {
+                "columns": {column.name: column.contract for column in metric.columns},
+                "fingerprint": metric.fingerprint(),
+                "facts": metric.facts(),
+            }
+            for metric in self.ready(split)
+        }
+
+
+class Score(Step):
+    """Restore the faces of a unit and measure them: a score file, and one of what belongs to all faces together."""
+
+    kind = "score"
+
+    def __init__(self, unit: Unit, judges: Judges, folder: Path) -> None:
+        learnt = f", trained on {unit.trained_on}" if unit.trained_on not in ("", unit.dataset) else ""
+        needs: dict[Step, None] = dict.fromkeys([unit.made, *(stage.train for stage in unit.stages if stage.train)])
+        needs |= dict.fromkeys(judges.company.values())
+        super().__init__(f"{unit.title}{learnt} on {unit.dataset}, {unit.mask}", tuple(needs))
+        self.unit, self.judges = unit, judges
+        self.path = folder / "scores" / unit.path
+        self._restored = folder / "restored"
+
+    @functools.cached_property
+    def key(self) -> str:
+        """The hash of the restored faces, which of them are scored, and the metrics."""
+        return files.sha256_json([self.unit.dataset, self.unit.restoration_key, self.unit.wanted, self.judges.key])
+
+    @property
+    def work(self) -> int:
+        """Faces, if the data set is there or the recipe says how many."""
+        return len(self.unit.numbers) if self.unit.made.is_done() else self.unit.wanted or 0
+
+    @functools.cached_property
+    def restorations(self) -> Restorations:
+        """The restored faces."""
+        return Restorations(self._restored, self.unit)
+
+    def is_done(self) -> bool:
+        """Tell whether the scores are there, made from what they depend on now, as they were written, without failures."""
+        facts = read_facts(self.path)
+        return bool(facts) and facts.get("key") == self.key and not facts["failed"]
+
+    def is_there(self) -> bool:
+        """Tell whether there are scores of that name."""
+        return bool(read_facts(self.path))
+
+    def run(self, place: Place, advance: Callable[[int], object]) -> None:
+        """Restore what is missing, and measure all."""
+        device = resolve(place.device)
+        failed = self.restorations.restore(self.unit.numbers, device, advance)
+        metrics = self.judges.ready(self.unit.split)
+        whole = [number for number in self.unit.scored if number not in failed]
+        parts = [whole[start : start + 4 * BATCH] for start in range(0, len(whole), 4 * BATCH)]
+        values: dict[int, dict[str, float | str]] = {number: {} for number in whole}
+        columns: list[str] = []
+        singles = [metric for metric in metrics if isinstance(metric, Metric)]
+        for part in parts:
+            faces = self._faces(part)
+            for metric in singles:
+                for name, column in metric.measure(faces).items():
+                    for number, value in zip(part, column.tolist(), strict=True):
+                        values[number][name] = value
+        for metric in singles:
+            columns += [column.name for column in metric.columns if whole and column.name in values[whole[0]]]
+        sets: dict[str, float | None] = {}
+        for overall in metrics:
+            if isinstance(overall, SetMetric):
+                value = overall.measure(self._faces(whole)) if whole else math.nan
+                sets[overall.columns[0].name] = None if math.isnan(value) else value
+        self._keep_inputs(self.unit.numbers)
+        facts = self._facts(describe(device)) | {"sets": sets}
+        write_scores(self.path, self._rows(values, failed), columns, facts)
+
+    @property
+    def _inputs(self) -> Path:
+        """Where the LR and HR faces are kept that stand beside restored ones in figures."""
+        unit = self.unit
+        name = files.safe_name(f"{unit.dataset}_{unit.mask}")
+        return self._restored / f"inputs-{name}-{files.sha256_json([unit.made.key, unit.split, unit.mask])[:12]}"
+
+    def _keep_inputs(self, numbers: Sequence[int]) -> None:
+        for number in numbers:
+            fields = {"lr": f"occluded/{self.unit.mask}/lr", "hr": "hr"}
+            for what, name in fields.items():
+                path = self._inputs / f"{number:05d}.{what}.png"
+                if not path.exists():
+                    files.write_bytes(path, encode_png(self.unit.data.record(self.unit.split, number, [name])[name]))
+
+    def _faces(self, numbers: Sequence[int]) -> RestoredFaces:
+        made = [self.restorations[number] for number in numbers]
+        result = np.stack([each.face for each in made])
+        earlier = tuple(np.stack(stage) for stage in zip(*(each.earlier for each in made), strict=True))
+        stages = (*earlier, result) if earlier else ()
+        return RestoredFaces.read(self.unit.data, self.unit.split, self.unit.mask, numbers, result, stages)
+
+    def _rows(self, values: Mapping[int, Mapping[str, float | str]], failed: Mapping[int, str]) -> Iterator[ScoreRow]:
+        unit = self.unit
+        for number in unit.scored:
+            face = unit.faces.iloc[number]
+            mask = unit.data.record(unit.split, number, [f"occluded/{unit.mask}/mask"])
+            made = None if number in failed else self.restorations[number]
+            yield ScoreRow(
+                dataset=unit.dataset,
+                mask_type=unit.mask,
+                order=unit.order,
+                pipeline=unit.pipeline_name,
+                trained_on=unit.trained_on,
+                mask_given=unit.mask_given,
+                image=face["id"],
+                index=number,
+                identity=face["identity"],
+                expression=face["expression"],
+                pose=face["pose"],
+                hole_area=float(mask[f"occluded/{unit.mask}/mask"].mean()),
+                seconds=made.seconds if made else None,
+                error=failed.get(number, ""),
+                missed=made.missed if made else None,
+                scores=values.get(number, {}),
+            )
+
+    def _facts(self, device: str) -> dict[str, Any]:
+        """Return what the scores were made of, so that tables and reports need neither data nor weights."""
+        unit = self.unit
+        return {
+            "key": self.key,
+            "title": unit.title,
+            "shown": list(unit.shown),
+            "restored": self.restorations.folder.name,
+            "inputs": self._inputs.name,
+            "stages": self.restorations.stages,
+            "restoration_key": unit.restoration_key,
+            "data": unit.data.content_hash,
+            "fill": unit.data.configuration["fill"],
+            "lr_kernel": unit.data.configuration["lr_kernel"],
+            "split": {name: unit.data.count(name) for name in unit.data.splits},
+            "mask_given": unit.mask_given,
+            "device": device,
+            "methods": {stage.name: _about(stage, resolve("cpu")) for stage in unit.stages},
+            "metrics": self.judges.facts(unit.split),
+        }
+
+    def forget(self) -> None:
+        """Remove scores and restored faces."""
+        self.path.unlink(missing_ok=True)
+        self.path.with_suffix(".json").unlink(missing_ok=True)
+        self.restorations.forget()
+
+
+def _about(stage: Any, device: Any) -> dict[str, Any]:
+    """Return what must be said of a method: its settings, needs and training."""
+    loaded = stage.load(device)
+    config, paper = loaded.method.config, METHODS.get(stage.entry.method).presets().get("paper", {})
+    about = {
+        "identity": loaded.identity,
+        "preset": loaded.card.get("preset", ""),
+        "settings": config,
+        "departures": {key: value for key, value in config.items() if paper.get(key) != value},
+        "takes_mask": loaded.takes_mask,
+        "needs": sorted(loaded.method.needs),
+    }
+    if loaded.trained:
+        card = loaded.card
+        about["training"] = {
+            "steps": card["steps"],
+            "steps_planned": card["steps_planned"],
+            "finished": card["finished"],
+            "minutes": card["minutes"],
+            "device": card["device"],
+            "seed": card["training"]["seed"],
+            "data": card["data"]["content_hash"],
+            "parameters": sum(value.numel() for value in loaded.method.generator.parameters()),
+        }
+    return about

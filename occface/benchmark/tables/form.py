@@ -1,0 +1,233 @@
+"""The form of tables: headers with arrows, numbers with their decimals, the best in bold; CSV, Markdown and LaTeX."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from occface import files
+from occface.benchmark.tables.quantities import HIDDEN, N_SUFFIX, of_column
+
+__all__ = ["best_cells", "competitors", "format_cell", "header", "latex", "markdown", "shown", "write_table"]
+
+#: Levels of the rows in which rivals may differ; they are held against each other where all other levels agree.
+_RIVALS = ("order", "method", "trained on")
+#: Given the truth: an upper bound, and no competitor.
+_BOUNDS = ("P+GT",)
+#: The last word of a column group that holds differences, whose sign is printed.
+_DIFFERENCE = "difference"
+
+_LATEX = (
+    {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {character: f"\\{character}" for character in "&%$#_{}"}
+    | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
+    | {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "†": r"\dag{}", "‡": r"\ddag{}", "±": r"$\pm$"}
+    | {"–": "--"}  # noqa: RUF001 - an en dash is meant
+)
+_MARKDOWN = str.maketrans({"|": r"\|", "*": r"\*", "<": r"\<", "\n": " "})
+
+
+def shown(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns of a table that are printed; the others, such as the bounds of intervals, are for its CSV file.
+
+    A column that says of how many images a metric's mean is (``PSNR n``) is printed where that differs from n.
+    """
+    return table[[column for column in table.columns if _is_shown(table, column)]]
+
+
+def _is_shown(table: pd.DataFrame, column: Hashable) -> bool:
+    name = _parts(column)[1]
+    if name.endswith(HIDDEN):
+        return False
+    images = _sibling(table, column, "n")
+    if not name.endswith(N_SUFFIX) or images is None:
+        return True
+    scored = table[column] > 0  # where there is no mean its dash says so
+    return bool((table[column] != table[images])[scored].any())
+
+
+def _parts(column: Hashable) -> tuple[str, str]:
+    """Return the group and the name of a column; frames of one level have no groups."""
+    return (str(column[0]), str(column[-1])) if isinstance(column, tuple) else ("", str(column))
+
+
+def _sibling(table: pd.DataFrame, column: Hashable, name: str) -> Hashable | None:
+    """Return the column of this name in the group of another one."""
+    other = (*column[:-1], name) if isinstance(column, tuple) else name
+    return other if other in table.columns else None
+
+
+def _is_difference(column: Hashable) -> bool:
+    return _parts(column)[0].endswith(_DIFFERENCE)
+
+
+def header(column: Hashable) -> str:
+    """Return the text of a column's lower header: the metric, with an arrow the way that is better.
+
+    Examples
+    --------
+    >>> header(("demo", "PSNR")), header(("demo", "n"))
+    ('PSNR ↑', 'n')
+    """
+    quantity = of_column(column)
+    if quantity is None or quantity.higher_is_better is None or _is_difference(column):
+        return _parts(column)[1]
+    return f"{_parts(column)[1]} {'↑' if quantity.higher_is_better else '↓'}"
+
+
+def format_cell(column: Hashable, value: Any) -> str:
+    """Return a cell as text: numbers with the decimals of their metric, a dash where there is none, other things as they are.
+
+    Differences are printed with their sign.
+
+    Examples
+    --------
+    >>> format_cell(("demo", "PSNR"), 21.23456), format_cell(("demo", "n"), 24), format_cell(("demo", "SSIM"), None)
+    ('21.235', '24', '–')
+    >>> format_cell(("demo: difference", "PSNR"), 0.5)
+    '+0.500'
+    """
+    if isinstance(value, str):
+        return value
+    if pd.isna(value):
+        return "–"  # noqa: RUF001 - an en dash is meant
+    quantity = of_column(column)
+    sign = "+" if _is_difference(column) else ""
+    return f"{value:{sign}.{quantity.decimals if quantity else 3}f}"
+
+
+def competitors(table: pd.DataFrame) -> list[str]:
+    """Return the levels of the rows within which rows compete: those in which rivals agree."""
+    return [name for name in table.index.names if name not in _RIVALS]
+
+
+def best_cells(table: pd.DataFrame) -> pd.DataFrame:
+    """Mark the best value of each column among rows of one mask type (data set, pose, ...): a frame of booleans.
+
+    References and what is given the truth do not compete, nor do rows that were scored on fewer images than others. Values
+    are compared as they are printed, so what looks equal is marked alike. A value with no rival is not marked.
+    """
+    best = pd.DataFrame(False, index=table.index, columns=table.columns)
+    competing = pd.Series(True, index=table.index)
+    if "order" in table.index.names:
+        competing &= table.index.get_level_values("order") != "reference"
+    if "method" in table.index.names:
+        competing &= ~table.index.get_level_values("method").isin(_BOUNDS)
+    within = competitors(table)
+    rivals = [table.index.get_level_values(name) for name in within] or [pd.Index(["all"] * len(table))]
+    # Numbered, so that no label (a missing one, say) can drop out of the grouping.
+    groups = pd.Series(pd.MultiIndex.from_arrays(rivals).to_flat_index().factorize()[0], index=table.index)
+    for column in table.columns:
+        quantity = of_column(column)
+        if quantity is None or quantity.higher_is_better is None or _is_difference(column):
+            continue
+        printed = table[column].map(lambda value, column=column: float(format_cell(column, value)), na_action="ignore")
+        counts = _sibling(table, column, f"{_parts(column)[1]}{N_SUFFIX}") or _sibling(table, column, "n")
+        for group in groups.unique():
+            rows = competing & (groups == group) & printed.notna()
+            if counts is not None and rows.any():
+                rows &= table[counts] == table.loc[rows, counts].max()
+            if rows.sum() > 1:
+                values = printed[rows]
+                best.loc[rows, column] = values == (values.max() if quantity.higher_is_better else values.min())
+    return best
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """Return what is shown of a table as Markdown, the best values in bold."""
+    best = best_cells(table)
+    table = shown(table)
+    several = table.columns.nlevels > 1 and table.columns.unique(0).size > 1
+    heads = [f"{_parts(column)[0]} {header(column)}" if several else header(column) for column in table.columns]
+    lines = [[*map(_escape_markdown, [*table.index.names, *heads])]]
+    lines.append(["---"] * table.index.nlevels + ["---:"] * len(table.columns))
+    for place, row in enumerate(table.index):
+        cells = [_escape_markdown(format_cell(column, table[column].iloc[place])) for column in table.columns]
+        marks = [bool(best[column].iloc[place]) for column in table.columns]
+        bold = [f"**{cell}**" if mark else cell for cell, mark in zip(cells, marks, strict=True)]
+        lines.append([*map(_escape_markdown, row if isinstance(row, tuple) else (row,)), *bold])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _escape_markdown(text: Any) -> str:
+    return str(text).translate(_MARKDOWN)
+
+
+def _latex(text: Any) -> str:
+    return "".join(_LATEX.get(character, character) for character in str(text))
+
+
+def latex(table: pd.DataFrame, label: str) -> str:
+    """Return what is shown of a table as LaTeX for booktabs and multirow, the best values in bold.
+
+    Each group of columns, such as a data set, has a heading over its metrics with a rule below it.
+    """
+    marks = best_cells(table).map(lambda mark: "textbf:--rwrap;" if mark else "")
+    caption = table.attrs.get("caption", "")
+    table = shown(table)
+    cells: list[Any] = [lambda value, column=column: _latex(format_cell(column, value)) for column in table.columns]
+    plain = table.rename_axis(
+        index=[_latex(name) for name in table.index.names], columns=[None] * table.columns.nlevels
+    ).set_axis(_with_arrows(table.columns), axis=1)
+    style = plain.style.format(dict(zip(plain.columns, cells, strict=True))).format_index(_latex, axis=0)
+    for level in range(table.columns.nlevels):
+        style = style.format_index(_latex, axis=1, level=level)
+    shown_marks = marks[list(table.columns)].set_axis(plain.columns, axis=1)
+    text = style.apply(lambda _: shown_marks, axis=None).to_latex(
+        hrules=True,
+        multicol_align="c",
+        multirow_align="t",
+        column_format="l" * table.index.nlevels + "r" * len(table.columns),
+        position_float="centering",
+        caption=_latex(caption),
+        label=label,
+    )
+    return _with_rules(text, table) if table.columns.nlevels > 1 else text
+
+
+def _with_arrows(columns: pd.Index) -> pd.Index:
+    if columns.nlevels == 1:
+        return pd.Index([header(column) for column in columns])
+    return pd.MultiIndex.from_tuples([(*column[:-1], header(column)) for column in columns])
+
+
+def _with_rules(text: str, table: pd.DataFrame) -> str:
+    """Put a rule under each heading of a group of columns, which pandas leaves out."""
+    groups = list(table.columns.get_level_values(0))
+    place, rules = table.index.nlevels + 1, []
+    while groups:
+        width = next((number for number, group in enumerate(groups) if group != groups[0]), len(groups))
+        rules.append(rf"\cmidrule(lr){{{place}-{place + width - 1}}}")
+        place, groups = place + width, groups[width:]
+    above, rule, below = text.partition("\\toprule\n")
+    heading, end, rest = below.partition("\\\\\n")
+    return "".join([above, rule, heading, end, " ".join(rules), "\n", rest])
+
+
+def write_table(table: pd.DataFrame, stem: str | os.PathLike[str]) -> tuple[Path, Path, Path]:
+    """Write a table as ``<stem>.csv``, ``<stem>.md`` and ``<stem>.tex``, each atomically.
+
+    The CSV file holds everything in full precision: each mean with the bounds of its interval and its n. With i levels of
+    rows and c of columns, ``pandas.read_csv(path, header=list(range(c)), index_col=list(range(i)))`` reads it back; the
+    paper's tables have two of columns. The others are rounded, and carry the caption. The LaTeX file needs the packages
+    booktabs and multirow.
+
+    Returns
+    -------
+    tuple of pathlib.Path
+        The three files.
+    """
+    stem = Path(stem)
+    texts = {
+        ".csv": table.to_csv(lineterminator="\n"),
+        ".md": f"{markdown(table)}\n{table.attrs.get('caption', '')}\n",
+        ".tex": latex(table, f"tab:{stem.name}"),
+    }
+    csv, md, tex = (stem.with_name(stem.name + suffix) for suffix in texts)
+    for path, text in zip((csv, md, tex), texts.values(), strict=True):
+        files.write_text(path, text)
+    return csv, md, tex

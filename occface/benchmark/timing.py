@@ -1,0 +1,193 @@
+"""Table IV: how large a pipeline is, how long one face takes, how much it computes and how much memory it needs."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from occface import files
+from occface.benchmark.steps import Place, Step
+from occface.benchmark.units import RESTORING, Unit
+from occface.dataset.reader import FacePairs, collate
+from occface.methods.base import Batch, Method, TrainableMethod
+from occface.pipelines import Pipeline
+from occface.presets import saved_bytes
+from occface.training.devices import describe, resolve
+from occface.versions import source_hash
+
+__all__ = ["Time", "measured"]
+
+_STATUS = Path("/proc/self/status")
+_RESET_PEAK = Path("/proc/self/clear_refs")
+
+
+class Time(Step):
+    """Time one pipeline on single faces, and count what it is made of."""
+
+    kind = "time"
+
+    def __init__(self, unit: Unit, runs: int, warm_up: int, folder: Path) -> None:
+        super().__init__(unit.title, tuple(dict.fromkeys([unit.made, *(stage.train for stage in unit.stages if stage.train)])))
+        self.unit, self.runs, self.warm_up = unit, runs, warm_up
+        self.path = folder / "efficiency" / f"{files.safe_name(unit.pipeline_name)}.json"
+
+    @functools.cached_property
+    def key(self) -> str:
+        """The hash of the pipeline and of how it is timed. The machine is not in it: a time is of the machine it says."""
+        identities = [stage.identity for stage in self.unit.stages]
+        return files.sha256_json([identities, self.runs, self.warm_up, source_hash(("benchmark/timing.py", *RESTORING))])
+
+    @property
+    def work(self) -> int:
+        """Runs."""
+        return self.runs + self.warm_up
+
+    def is_done(self) -> bool:
+        """Tell whether the figures are there, of the pipeline as it is now."""
+        return self.is_there() and files.read_json(self.path).get("key") == self.key
+
+    def is_there(self) -> bool:
+        """Tell whether there are figures of that pipeline."""
+        return self.path.exists()
+
+    def run(self, place: Place, advance: Callable[[int], object]) -> None:
+        """Time it."""
+        device = resolve(place.device)
+        pipeline = self.unit.pipeline(device)
+        pipeline.load(device)
+        pairs = FacePairs(self.unit.data, self.unit.split, [self.unit.mask])
+        faces = [{name: value.to(device) for name, value in collate([pairs[0]]).items()}]
+        figures = measured(pipeline, faces[0], self.runs, self.warm_up, device, advance)
+        files.write_json(self.path, {"key": self.key, **figures})
+
+    def forget(self) -> None:
+        """Remove the figures."""
+        self.path.unlink(missing_ok=True)
+
+
+def measured(
+    pipeline: Pipeline,
+    face: Batch,
+    runs: int,
+    warm_up: int,
+    device: torch.device,
+    advance: Callable[[int], object] = lambda _: None,
+) -> dict[str, Any]:
+    """Return what a pipeline costs on one face, batch 1.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        Loaded on the device.
+    face : dict of str to Tensor
+        One pair of a data set, on the device.
+    runs, warm_up : int
+        Runs that are timed, and that are made before.
+    device : torch.device
+        Where it runs. Before and after each run all work there is waited for.
+    advance : callable
+        Called with 1 after each run.
+
+    Returns
+    -------
+    dict
+        Plain values: ``pipeline``, ``order``; ``parameters`` and ``size_kb`` (KB of 1024 bytes, safetensors) of all networks
+        that a face passes, with ``counted`` saying which; ``macs`` (convolutions and matrix products; None where a method says
+        that it has none to count); ``median_ms``, ``p90_ms``, ``runs``; ``peak_memory_mb``, the most memory that a run took
+        beyond what was held before, of the device where that is an accelerator, else of the process (None where the system
+        does not say); ``device``, ``precision``.
+    """
+    for _ in range(warm_up):
+        pipeline(face)
+        advance(1)
+    _wait(device)
+    seconds = []
+    with _peak_memory(device) as peak:
+        for _ in range(runs):
+            begun = time.perf_counter()
+            pipeline(face)
+            _wait(device)
+            seconds.append(time.perf_counter() - begun)
+            advance(1)
+    networks = {name: network for stage in pipeline.stages for name, network in _networks(stage.name, stage.method)}
+    return {
+        "pipeline": pipeline.name,
+        "order": pipeline.order,
+        "counted": ", ".join(networks) or "nothing is learnt",
+        "parameters": sum(value.numel() for network in networks.values() for value in network.parameters()),
+        "size_kb": sum(saved_bytes(network.state_dict()) for network in networks.values()) / 1024,
+        "macs": _macs(pipeline, face),
+        "median_ms": 1000 * statistics.median(seconds),
+        "p90_ms": 1000 * float(np.quantile(seconds, 0.9)),
+        "runs": runs,
+        "peak_memory_mb": None if math.isnan(peak[0]) else peak[0],
+        "device": describe(device),
+        "precision": "float32",
+    }
+
+
+def _networks(name: str, method: Method) -> Iterator[tuple[str, torch.nn.Module]]:
+    """Give every network that a face passes through in a method: its own, and those that it asks."""
+    if isinstance(method, TrainableMethod):
+        yield name, method.generator
+    for part, network in method.asked().items():
+        yield f"{part} (of {name})", network
+
+
+def _macs(pipeline: Pipeline, face: Batch) -> int | None:
+    if not all(stage.method.countable for stage in pipeline.stages):
+        return None
+    with FlopCounterMode(display=False) as counter:
+        pipeline(face)
+    return counter.get_total_flops() // 2
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+@contextmanager
+def _peak_memory(device: torch.device) -> Iterator[list[float]]:
+    """Give a list that will hold, after the block, the most MB (of 2^20 bytes) that it took beyond what was held before."""
+    peak = [math.nan]
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        held = torch.cuda.memory_allocated(device)
+        yield peak
+        peak[0] = (torch.cuda.max_memory_allocated(device) - held) / 2**20
+        return
+    held_kb = _reset_peak() if device.type == "cpu" else math.nan
+    yield peak
+    peak[0] = (_status("VmHWM") - held_kb) / 1024
+
+
+def _reset_peak() -> float:
+    """Set the process's peak of memory back to what it holds now (Linux), and return that in KB; NaN elsewhere."""
+    try:
+        _RESET_PEAK.write_text("5")
+    except OSError:
+        return math.nan
+    return _status("VmRSS")
+
+
+def _status(entry: str) -> float:
+    try:
+        lines = _STATUS.read_text().splitlines()
+    except OSError:
+        return math.nan
+    return next((float(line.split()[1]) for line in lines if line.startswith(f"{entry}:")), math.nan)

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+import pytest
+
+from occface.benchmark.tables import TABLES, Frames, best_cells, markdown
+
+_Cell = Callable[..., pd.DataFrame]
+
+
+@pytest.fixture
+def efficiency() -> pd.DataFrame:
+    rows = [
+        ("pro-uigan", "joint", "without FAN and GFC", 10_564_440, 41529.0, 47.7e9, 34.21, 40.0),
+        ("fhc+gfc", "SR+PA", "without FAN and GFC", 18_000_000, 71705.0, 9e9, 289.12, 300.0),
+        ("gfc+fhc", "PA+SR", "without FAN and GFC", 18_000_000, 71705.0, 9e9, 280.0, 300.0),
+        ("fhc+gfc", "SR+PA", "with GFC", 155_000_000, 607140.0, 12e9, 289.12, 300.0),
+    ]
+    names = ["pipeline", "order", "counted", "parameters", "size_kb", "macs", "median_ms", "p90_ms"]
+    frame = pd.DataFrame(rows, columns=names)
+    return frame.assign(runs=50, peak_memory_mb=123.45, device="Some GPU", precision="float32")
+
+
+def test_every_pipeline_stands_beside_its_psnr(cell: _Cell, efficiency: pd.DataFrame) -> None:
+    scores = pd.concat(
+        [
+            cell("pro-uigan", dataset="CelebA-HQ", psnr=[25.0, 26.0]),
+            cell("fhc+gfc", "SR+PA", "CelebA-HQ", psnr=[16.0, 17.0], mask_given="true"),
+            cell("fhc+gfc", "SR+PA", "CelebA-HQ", psnr=[1.0, 2.0], mask_given="estimated"),
+            cell("pro-uigan", dataset="CelebA-HQ", mask_type="irregular", psnr=[3.0, 4.0]),
+            cell("pro-uigan", dataset="another", psnr=[5.0, 6.0]),
+        ]
+    )
+    table = TABLES["4"].build(Frames(scores.iloc[::-1], efficiency=efficiency))
+    assert table is not None
+    assert table.index.tolist() == [
+        ("without FAN and GFC", "SR+PA", "FHC + GFC"),
+        ("without FAN and GFC", "PA+SR", "GFC + FHC"),
+        ("without FAN and GFC", "joint", "Pro-UIGAN"),
+        ("with GFC", "SR+PA", "FHC + GFC"),
+    ]
+    assert table[("CelebA-HQ", "PSNR")].dropna().tolist() == [16.5, 25.5, 16.5]
+    assert table[("CelebA-HQ", "n")].tolist() == [2, 0, 2, 2]
+    row = table.loc[("without FAN and GFC", "joint", "Pro-UIGAN")]
+    assert row[[("size", "parameters (M)"), ("cost", "GMAC")]].tolist() == pytest.approx([10.56444, 47.7])
+    assert markdown(table).splitlines()[4] == (
+        "| without FAN and GFC | joint | Pro-UIGAN | **41529** | **10.564** | **34.21** | **40.00** | 50 | 47.70 | **123.5** | "
+        "**25.500** | 2 |"
+    )
+    # What is counted otherwise is no rival: the smallest and the fastest are those of three rows.
+    assert best_cells(table)[("time", "median ms")].tolist() == [False, False, True, False]
+    for part in ("device: Some GPU; precision: float32", "PSNR is that of CelebA-HQ, square masks.", "batch 1"):
+        assert part in table.attrs["caption"]
+
+
+def test_several_devices_are_rows(efficiency: pd.DataFrame) -> None:
+    both = pd.concat([efficiency, efficiency.assign(device="Some CPU", median_ms=1000.0)])
+    table = TABLES["4"].build(Frames(pd.DataFrame(), efficiency=both))
+    assert table is not None
+    assert table.index.names == ["device", "counted", "order", "method"]
+    assert table.columns.unique(0).tolist() == ["size", "time", "cost"]
+    assert "precision: float32" in table.attrs["caption"]
+
+
+def test_nothing_measured_makes_no_table(cell: _Cell) -> None:
+    assert TABLES["4"].build(Frames(cell("pro-uigan"))) is None

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from occface.benchmark.tables import best_cells, format_cell, header, latex, markdown, shown, write_table
+
+_ROWS = ["mask type", "order", "method"]
+
+
+def _table(rows: dict[tuple[str, str, str], tuple[float, float, int]], group: str = "demo") -> pd.DataFrame:
+    """Return a table of PSNR, ST-LPIPS and n, with an interval of PSNR."""
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["PSNR", "ST-LPIPS", "n"])
+    table.insert(1, "PSNR low", table["PSNR"] - 1)
+    table.insert(2, "PSNR high", table["PSNR"] + 1)
+    table.insert(3, "PSNR n", table["n"])
+    table["n"] = table["n"].astype(int)
+    table.index = pd.MultiIndex.from_tuples(rows, names=_ROWS)
+    table.columns = pd.MultiIndex.from_product([[group], table.columns], names=["dataset", "metric"])
+    table.attrs["caption"] = "100 % of it_all."
+    return table
+
+
+@pytest.fixture
+def table() -> pd.DataFrame:
+    return _table(
+        {
+            ("irregular", "SR+PA", "FHC + GFC"): (20.25, 8.0, 4),
+            ("irregular", "joint", "Pro-UIGAN"): (24.75, 9.0, 4),
+            ("square", "SR+PA", "FHC + GFC"): (25.0, 7.0004, 4),
+            ("square", "joint", "FCSR-GAN"): (99.0, 1.0, 3),
+            ("square", "joint", "Pro-UIGAN"): (25.0004, 7.0, 4),
+            ("square", "reference", "Ground-truth HR"): (np.inf, 0.0, 4),
+        }
+    )
+
+
+def _marked(best: pd.DataFrame, column: tuple[str, str]) -> list[tuple[str, str]]:
+    return [(row[0], row[2]) for row in best.index[best[column]]]
+
+
+def test_the_best_compete_within_a_mask_type_on_equal_n_as_they_are_printed(table: pd.DataFrame) -> None:
+    best = best_cells(table)
+    ties = [("square", "FHC + GFC"), ("square", "Pro-UIGAN")]
+    assert _marked(best, ("demo", "PSNR")) == [("irregular", "Pro-UIGAN"), *ties]
+    assert _marked(best, ("demo", "ST-LPIPS")) == [("irregular", "FHC + GFC"), *ties]
+    assert not best[("demo", "n")].any()
+
+
+def test_a_metrics_own_n_decides_who_competes(table: pd.DataFrame) -> None:
+    table[("demo", "PSNR n")] = [4, 3, 3, 4, 4, 4]
+    assert _marked(best_cells(table), ("demo", "PSNR")) == [("square", "FCSR-GAN")]
+
+
+def test_what_is_given_the_truth_and_what_has_no_rival_is_not_marked() -> None:
+    rows = {("square", "joint", name): (value, 5.0, 2) for name, value in (("P-FP", 20.0), ("P+GT", 30.0), ("Pro-UIGAN", 25.0))}
+    rows[("walk", "joint", "Pro-UIGAN")] = (1.0, 1.0, 2)
+    assert _marked(best_cells(_table(rows)), ("demo", "PSNR")) == [("square", "Pro-UIGAN")]
+
+
+def test_rows_compete_within_every_level_that_does_not_name_the_method() -> None:
+    index = pd.MultiIndex.from_tuples(
+        [(counted, "joint", name) for counted in ("with GFC", "without") for name in ("a", "b")],
+        names=["counted", "order", "method"],
+    )
+    columns = pd.MultiIndex.from_tuples([("size", "KB")])
+    sizes = pd.DataFrame([[40.0], [30.0], [2.0], [3.0]], index, columns)
+    assert best_cells(sizes)[("size", "KB")].tolist() == [False, True, True, False]
+
+
+def test_bounds_are_hidden_and_an_n_of_its_own_is_shown(table: pd.DataFrame) -> None:
+    assert shown(table).columns.tolist() == [("demo", "PSNR"), ("demo", "ST-LPIPS"), ("demo", "n")]
+    assert shown(table).attrs == table.attrs
+    table.loc[("square", "joint", "FCSR-GAN"), ("demo", "PSNR n")] = 0  # no mean: a dash says so
+    assert ("demo", "PSNR n") not in shown(table).columns
+    table.loc[("square", "joint", "FCSR-GAN"), ("demo", "PSNR n")] = 2
+    assert shown(table).columns.tolist()[1] == ("demo", "PSNR n")
+
+
+def test_headers_and_cells() -> None:
+    assert [header(("d", name)) for name in ("PSNR", "ST-LPIPS", "rank-1 (%)", "n", "own_metric")] == [
+        "PSNR ↑",
+        "ST-LPIPS ↓",
+        "rank-1 (%) ↑",
+        "n",
+        "own_metric",
+    ]
+    assert header(("d: difference", "PSNR")) == "PSNR"
+    assert header("verdict") == "verdict"
+    cells = [("PSNR", 1.23456), ("accuracy (%)", 56.314), ("n", 1568), ("KB", 41529.0)]
+    assert [format_cell(("d", name), value) for name, value in cells] == ["1.235", "56.31", "1568", "41529"]
+    assert format_cell(("d: difference", "PSNR"), -0.5) == "-0.500"
+    assert format_cell(("d", "device"), "cpu") == "cpu"
+    assert format_cell(("d", "PSNR"), float("inf")) == "inf"
+
+
+def test_markdown_is_a_rectangle_with_the_best_in_bold(table: pd.DataFrame) -> None:
+    lines = markdown(table).splitlines()
+    assert lines[0] == "| mask type | order | method | PSNR ↑ | ST-LPIPS ↓ | n |"
+    assert lines[1] == "| --- | --- | --- | ---: | ---: | ---: |"
+    assert lines[3] == "| irregular | joint | Pro-UIGAN | **24.750** | 9.000 | 4 |"
+    assert {line.count("|") for line in lines} == {7}
+
+
+def test_markdown_names_the_data_set_where_there_are_several(table: pd.DataFrame) -> None:
+    both = table.join(table.rename(columns={"demo": "other"}, level=0))
+    assert "| demo PSNR ↑ | demo ST-LPIPS ↓ | demo n | other PSNR ↑ |" in markdown(both)
+
+
+def test_markdown_escapes_what_would_end_a_cell_or_begin_emphasis() -> None:
+    text = markdown(_table({("a|b", "joint", "L*"): (1.0, 1.0, 1)}, "d<b>"))
+    assert text.splitlines()[2].startswith(r"| a\|b | joint | L\* |")
+
+
+def test_latex_is_a_booktabs_table_with_everything_escaped(table: pd.DataFrame) -> None:
+    first = table.rename(columns={"demo": "my_set 100%"}, level=0).rename(index={"FCSR-GAN": "a_b&c", "FHC + GFC": "L† <$^~>"})
+    text = latex(first.join(first.rename(columns={"my_set 100%": "other"}, level=0)), "tab:one")
+    for part in (r"\toprule", r"\midrule", r"\bottomrule", r"\multicolumn{3}{c}{my\_set 100\%}", r"\label{tab:one}"):
+        assert part in text
+    assert r"\caption{100 \% of it\_all.}" in text
+    assert r"\cmidrule(lr){4-6} \cmidrule(lr){7-9}" in text
+    assert r"PSNR $\uparrow$ & ST-LPIPS $\downarrow$ & n" in text
+    assert r"\multirow[t]{4}{*}{square}" in text
+    assert r"Pro-UIGAN & \textbf{24.750} & 9.000 & 4 & \textbf{24.750}" in text
+    assert r"a\_b\&c" in text
+    assert r"L\dag{} \textless{}\$\textasciicircum{}\textasciitilde{}\textgreater{}" in text
+    assert text.isascii()
+    assert text.count("{") == text.count("}")
+    assert len(re.findall(r"(?<!\\)\$", text)) % 2 == 0
+    body = text[text.index(r"\toprule") : text.index(r"\bottomrule")].replace(r"\&", "")
+    assert {line.count("&") for line in body.splitlines() if "&" in line and "multicolumn" not in line} == {8}
+
+
+def test_the_table_is_written_three_times_and_the_csv_holds_everything(table: pd.DataFrame, tmp_path: Path) -> None:
+    table[("demo", "PSNR")] += 1 / 3
+    paths = write_table(table, tmp_path / "tables" / "table_1")
+    assert [path.name for path in paths] == ["table_1.csv", "table_1.md", "table_1.tex"]
+    back = pd.read_csv(paths[0], header=[0, 1], index_col=[0, 1, 2])
+    pd.testing.assert_frame_equal(back, table, check_exact=True)
+    assert paths[1].read_text(encoding="utf-8") == f"{markdown(table)}\n100 % of it_all.\n"
+    assert paths[2].read_text(encoding="utf-8") == latex(table, "tab:table_1")
