@@ -112,6 +112,19 @@ def _settings(given: tuple[str, ...]) -> dict[str, Any]:
     return settings
 
 
+def _places(given: tuple[str, ...]) -> dict[str, str]:
+    """Return the places of --data NAME=PATH, by name."""
+    places: dict[str, str] = {}
+    for text in given:
+        name, equals, place = text.partition("=")
+        if not equals or not name:
+            raise UsageError(f"expected --data NAME=PATH, got --data {text}")
+        if name in places:
+            raise UsageError(f"--data gives '{name}' twice: leave one out")
+        places[name] = place
+    return places
+
+
 def _list(text: str | None, kind: Callable[[str], Any]) -> tuple[Any, ...] | None:
     """Return the values of a comma-separated list, or None where it was not given."""
     try:
@@ -136,18 +149,20 @@ def main() -> None:
 @main.command()
 @click.option("--source", type=click.Path(path_type=Path), help="A folder of photographs.  [default: generated faces]")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("occface-demo"), help="Where everything goes.")
-@click.option("--preset", default="demo", help="Size and length of the trainings: demo or test.")
-@click.option("--count", type=click.IntRange(min=10), help="Faces to generate.")
+@click.option("--preset", default="demo", help="Size and length of all: demo, or test, which takes a minute or two.")
+@click.option("--count", type=click.IntRange(min=10), help="Faces to generate.  [default: 180]")
 @_common("limit", "seed", "workers", "device", "overwrite", "json")
 def demo(as_json: bool, **options: Any) -> None:
-    """Run the whole story: data set, trainings, Table I and a report, in minutes on two cores.
+    """Run the whole story: data sets, trainings, every table, figure and claim, a report, in minutes on two cores.
 
-    A second run goes on where the first one stopped, and takes seconds when all is there.
+    It is `occface benchmark demo`; --source puts a folder of photographs in the place of its faces in the wild. A second run
+    goes on where the first one stopped, and takes seconds when all is there.
     """
     from occface.demo import run_demo
 
     done = run_demo(**options)
     _print(as_json, done.as_dict(), done.text())
+    sys.exit(1 if done.failed or done.broken else 0)
 
 
 @main.command("make-dataset")
@@ -275,16 +290,60 @@ def train(
 
 
 @main.command()
-@click.argument("recipe", type=click.Path(path_type=Path))
+@click.argument("recipe", required=False)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("occface-benchmark"), help="Where everything goes.")
-@_common("device", "limit", "overwrite", "json")
-def benchmark(as_json: bool, **options: Any) -> None:
-    """Score the pipelines of RECIPE (YAML) on its data sets, and build Table I and a report. Runs only what is missing."""
-    from occface.benchmark.engine import run_benchmark
+@click.option(
+    "--data",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="Take this file or folder for the recipe's data set NAME; NAME= leaves it out.",
+)
+@click.option("--dry-run", is_flag=True, help="Print what is done, what is missing and how long it may take; do nothing.")
+@click.option(
+    "--overwrite-strategy",
+    metavar="STRATEGY",
+    help="only-missing; always: make all anew; never: replace nothing that is there; only-cache: make nothing, build tables "
+    "and report from the scores that are there, without data sets and weights.  [default: only-missing]",
+)
+@click.option("--tables", metavar="KEYS", help="Print these tables alone, as 1,4. All are made, and in the report.")
+@click.option("--limit", type=click.IntRange(min=1), help="Score at most so many faces of each data set.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: all processors; 1 on accelerators]")
+@click.option("--backend", default="loky", help="loky, dask or ray.")
+@click.option("--scheduler", help="Address of a Dask or Ray cluster.")
+@click.option("--overwrite", is_flag=True, help="The same as --overwrite-strategy always.")
+@_common("device", "json")
+def benchmark(
+    recipe: str | None, out: Path, data: tuple[str, ...], dry_run: bool, overwrite_strategy: str | None, tables: str | None,
+    limit: int | None, workers: int | None, overwrite: bool, device: str, as_json: bool, **where: Any,
+) -> None:  # fmt: skip
+    """Carry out RECIPE, a YAML file or the name of a packaged one: data sets, trainings, scores, timings, tables, report.
 
-    done = run_benchmark(**options)
-    _print(as_json, done.as_dict(), done.text())
-    sys.exit(1 if done.failed else 0)
+    Only what is missing is run. Without RECIPE, the packaged ones are listed. The exit code is 1 if a step or an image failed.
+    """
+    from occface.benchmark import adapting
+    from occface.benchmark.engine import plan_benchmark, run_benchmark
+
+    if recipe is None:
+        listed = adapting.list_recipes()
+        text = "\n".join(f"{name:<8}{line}" for name, line in listed.items())
+        _print(as_json, {"recipes": listed}, text)
+        return
+    if overwrite and overwrite_strategy not in (None, "always"):
+        raise UsageError(f"--overwrite is --overwrite-strategy always, and came with {overwrite_strategy}: leave one out")
+    strategy = overwrite_strategy or ("always" if overwrite else "only-missing")
+    if dry_run and strategy != "only-missing":
+        raise UsageError(f"--dry-run tells what only-missing would do, not {strategy}: leave the strategy out")
+    wanted = None if tables is None else adapting.check_tables(_list(tables, str) or ())
+    values = adapting.adapted_recipe(recipe, _places(data), data_needed=strategy != "only-cache")
+    if dry_run:
+        planned = plan_benchmark(values, out, limit=limit)
+        _print(as_json, planned.as_dict(), planned.text())
+        return
+    processes = workers or adapting.workers_for(device)
+    done = run_benchmark(values, out, device=device, limit=limit, strategy=strategy, workers=processes, **where)
+    shown = done if wanted is None else adapting.only_tables(done, wanted)
+    _print(as_json, shown.as_dict(), shown.text())
+    sys.exit(1 if done.failed or done.broken else 0)
 
 
 @main.command()

@@ -1,31 +1,25 @@
-"""The whole story in one call: faces, data set, trainings, scores, Table I and a report."""
+"""The whole story in one call: the packaged recipe `demo`, on generated faces or on the user's photographs."""
 
 from __future__ import annotations
 
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
+from occface.benchmark.adapting import replace_data, workers_for
 from occface.benchmark.engine import Benchmark, run_benchmark
-from occface.dataset.config import DatasetConfig
-from occface.dataset.make import make_dataset
-from occface.dataset.reader import DatasetFile
+from occface.benchmark.recipe import load_recipe
 from occface.errors import UsageError
-from occface.parallel import default_workers
-from occface.sources import open_source
-from occface.sources.base import Source
-from occface.training.loop import CHECKPOINT, TrainingOptions, train
 
-__all__ = ["METHODS_TRAINED", "PIPELINES", "run_demo"]
+__all__ = ["RECIPES", "run_demo"]
 
 log = logging.getLogger("occface")
 
-PIPELINES = ("bicubic", "bicubic+gfc", "gfc+bicubic", "pro-uigan")
-METHODS_TRAINED = ("pro-uigan", "gfc")
-#: Faces to generate for each preset: as many as two cores make in their share of the minutes.
-COUNTS = {"demo": 260, "test": 24}
-#: Held-out faces of generated data sets are a fifth; a folder of photographs keeps at most so many back.
-LARGEST_TEST = 100
+#: The recipes that the demo runs: `demo`, in minutes; `test`, with networks of no use, in a minute or two.
+RECIPES = ("demo", "test")
+#: Their data set of faces in the wild, whose place a folder of photographs takes.
+_WILD = "generated"
 
 
 def run_demo(
@@ -40,64 +34,81 @@ def run_demo(
     limit: int | None = None,
     overwrite: bool = False,
 ) -> Benchmark:
-    """Make a data set, train Pro-UIGAN and GFC, score the pipelines, and write Table I and a report.
+    """Make data sets, train every method, score all pipelines; write all tables, figures, claims and a report.
 
     What is there already is not made again, so a second call takes seconds, and an interrupted one is gone on with.
 
     Parameters
     ----------
     source : path, optional
-        A folder of photographs; without it faces of nobody are generated.
+        A folder of photographs, which take the place of the generated faces in the wild, and give them the folder's name. The
+        people of the grid, whose expressions and identities are known, and the third data set stay generated ones.
     out : path
         The folder for everything.
     preset : str
-        The methods' preset.
+        One of `RECIPES`.
     count : int, optional
-        Faces to generate.
-    seed, workers, device, limit
+        Faces in the wild to generate, a fifth of them to be tested on.
+    seed : int
+        Of data sets and trainings.
+    workers, device
         As everywhere.
+    limit : int, optional
+        Take the first so many photographs of `source`; by default as many as would be generated.
     overwrite : bool
         Start anew.
 
     Raises
     ------
     UsageError
-        If the preset is unknown, or `out` holds a demo of other options.
+        If the preset is unknown, there is no such folder, or `count` and `source` or `limit` and no source come together.
+    OccfaceError
+        If nothing could be scored.
     """
-    if preset not in COUNTS:
-        raise UsageError(f"the demo runs in the presets {' and '.join(COUNTS)}, got '{preset}'; for others see `occface train`")
+    if preset not in RECIPES:
+        presets = " and ".join(RECIPES)
+        raise UsageError(f"the demo runs in the presets {presets}, got '{preset}'; for other recipes see `occface benchmark`")
+    if source is not None and count is not None:
+        raise UsageError("--count is for generated faces: with --source, --limit says how many photographs are taken")
+    if source is None and limit is not None:
+        raise UsageError("--limit is for the photographs of --source: --count says how many faces are generated")
+    if source is not None and not Path(source).is_dir():
+        raise UsageError(f"expected a folder of photographs at {source}, found none; leave --source out for generated faces")
     begun = time.monotonic()
-    opened = open_source(str(source)) if source else open_source("synthetic", count=count or COUNTS[preset], seed=seed)
-    data = _data(opened, Path(out) / "demo.h5", seed, workers or default_workers(), limit, overwrite)
-    for name in METHODS_TRAINED:
-        _train(name, data, Path(out) / "runs" / name, preset, TrainingOptions(device=device, seed=seed), overwrite)
-    recipe = {
-        "datasets": {_title(source): str(data.path.resolve())},
-        "weights": {name: str((Path(out) / "runs" / name).resolve()) for name in METHODS_TRAINED},
-        "pipelines": list(PIPELINES),
-    }
-    done = run_benchmark(recipe, out, device=device, overwrite=overwrite)
+    values = _seeded(load_recipe(preset).as_dict(), seed)
+    if source is not None:
+        values = _on_photographs(values, Path(source), limit)
+    elif count is not None:
+        values["datasets"][_WILD] |= {"count": count, "test": max(1, round(count / 5))}
+    strategy = "always" if overwrite else "only-missing"
+    done = run_benchmark(values, out, device=device, workers=workers or workers_for(device), strategy=strategy)
     log.info("the demo took %.1f minutes", (time.monotonic() - begun) / 60)
     return done
 
 
-def _title(source: Path | None) -> str:
-    return Path(source).resolve().name if source else "generated faces"
+def _seeded(values: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Return a recipe whose data sets and trainings have other seeds, each its own plus one for all."""
+    datasets = {name: {**entry, "seed": entry.get("seed", 0) + seed} for name, entry in values["datasets"].items()}
+    methods = {name: {**entry, "seed": entry["seed"] + seed} for name, entry in values["methods"].items()}
+    return {**values, "datasets": datasets, "methods": methods}
 
 
-def _data(source: Source, path: Path, seed: int, workers: int, limit: int | None, overwrite: bool) -> DatasetFile:
-    total = min(len(source.photos()), limit or 10**9)
-    config = DatasetConfig(seed=seed, test=max(1, min(round(total / 5), LARGEST_TEST)), limit=limit)
-    log.info("making the data set from %d faces", total)
-    made = make_dataset(source, path, config, workers=workers, resume=True, overwrite=overwrite)
-    log.info("%s", made.text())
-    if not {"train", "test"} <= made.counts.keys():
-        raise UsageError(f"the demo needs faces to train on and others to test on; {path} holds only {made.counts}: add some")
-    return DatasetFile(path)
+def _on_photographs(values: dict[str, Any], folder: Path, limit: int | None) -> dict[str, Any]:
+    """Return a recipe whose wild data set is made of photographs, and has their folder's name."""
+    changed = replace_data(values, {_WILD: str(folder)})
+    if limit is not None:
+        changed["datasets"][_WILD]["limit"] = limit
+    name = folder.resolve().name or _WILD
+    if name in changed["datasets"]:
+        name = f"{name} (photographs)"
 
+    def renamed(names: Any) -> list[str]:
+        return [name if each == _WILD else each for each in names]
 
-def _train(name: str, data: DatasetFile, folder: Path, preset: str, options: TrainingOptions, overwrite: bool) -> None:
-    log.info("training %s (preset %s)", name, preset)
-    resume = (folder / CHECKPOINT).exists() and not overwrite
-    run = train(name, data, folder, preset, options=options, resume=resume, overwrite=overwrite)
-    log.info("%s", run.text())
+    datasets = {name if each == _WILD else each: entry for each, entry in changed["datasets"].items()}
+    comparisons = [
+        {**part, "datasets": renamed(part["datasets"]), "trained_on": renamed(part["trained_on"])}
+        for part in changed["comparisons"]
+    ]
+    title = f"Face hallucination from occluded thumbnails, on {name} and generated faces"
+    return {**changed, "title": title, "datasets": datasets, "comparisons": comparisons}

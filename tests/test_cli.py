@@ -9,8 +9,10 @@ import h5py
 import pytest
 from click.testing import CliRunner
 
-from occface import __version__
+import occface
+from occface import __version__, files
 from occface.cli import main
+from occface.errors import UsageError
 from occface.images import read_image
 
 COMMANDS = ("demo", "make-dataset", "train", "benchmark", "info", "verify", "assets")
@@ -170,6 +172,17 @@ def test_weights_have_info_and_are_verified(tmp_path, dataset_path):
         (("trian", "gfc"), 2, "No such command 'trian'"),
         (("demo", "--count", "many"), 2, "'many' is not a valid integer"),
         (("benchmark", "{tmp}/none.yaml"), 2, "expected a YAML file"),
+        (("benchmark", "demmo"), 2, "did you mean 'demo'"),
+        (("benchmark", "cpu", "--out", "{tmp}/b"), 2, "say where it is by --data CelebA-HQ=PATH"),
+        (("benchmark", "cpu", "--data", "celeba.h5"), 2, "expected --data NAME=PATH"),
+        (("benchmark", "cpu", "--data", "Celeba=x.h5"), 2, "did you mean 'CelebA-HQ'"),
+        (("benchmark", "cpu", "--data", "YTF=a.h5", "--data", "YTF=b.h5"), 2, "gives 'YTF' twice"),
+        (("benchmark", "demo", "--tables", "1,8"), 2, "there is no table '8'"),
+        (("benchmark", "demo", "--overwrite", "--overwrite-strategy", "never"), 2, "leave one out"),
+        (("benchmark", "demo", "--overwrite-strategy", "alway", "--out", "{tmp}/b"), 2, "did you mean 'always'"),
+        (("benchmark", "demo", "--dry-run", "--overwrite"), 2, "leave the strategy out"),
+        (("benchmark", "demo", "--overwrite-strategy", "only-cache", "--out", "{tmp}/b"), 2, "expected scores of a benchmark"),
+        (("benchmark", "test", "--backend", "lokky", "--out", "{tmp}/b"), 2, "did you mean 'loky'"),
         (("demo", "--preset", "paper", "--out", "{tmp}/d"), 2, "the demo runs in the presets"),
         (("demo", "--source", "{tmp}/empty", "--out", "{tmp}/d"), 2, "no photographs"),
         (("assets", "pull", "mobilestylegn"), 2, "did you mean 'mobilestylegan'"),
@@ -189,6 +202,68 @@ def test_a_wrong_request_is_one_line_on_stderr(tmp_path, faces_folder, dataset_p
     assert result.stdout == ""
     assert len(result.stderr.strip().splitlines()) == 1
     assert result.stderr.startswith("occface: ")
+
+
+def test_packaged_recipes_are_listed():
+    listed = json.loads(run("benchmark", "--json").stdout)["recipes"]
+    assert {"demo", "cpu", "gpu", "paper"} <= set(listed)
+    lines = run("benchmark").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(listed)
+
+
+def recipe_of(folder, **more):
+    path = folder / "recipe.yaml"
+    files.write_yaml(path, {"datasets": {"faces": "none.h5"}, "pipelines": ["bicubic"], "masks": ["square"]} | more)
+    return path
+
+
+def test_a_dry_run_tells_what_is_missing_and_writes_nothing(tmp_path, dataset_path):
+    asked = (recipe_of(tmp_path), "--data", f"faces={dataset_path}", "--out", tmp_path / "out")
+    planned = run("benchmark", *asked, "--dry-run", "--json")
+    assert planned.exit_code == 0, planned.stderr
+    assert {step["name"]: step["state"] for step in json.loads(planned.stdout)["steps"]} == {
+        "data faces": "done",
+        "score Bicubic on faces, square": "missing",
+    }
+    assert not (tmp_path / "out").exists()
+    assert "1 of 2 steps are missing" in run("benchmark", *asked, "--dry-run").stdout
+
+
+def test_a_benchmark_its_strategies_and_its_tables(tmp_path, dataset_path):
+    copied = tmp_path / "copy.h5"
+    shutil.copy(dataset_path, copied)
+    out = tmp_path / "out"
+    asked = (recipe_of(tmp_path), "--data", f"faces={copied}", "--out", out, "--device", "cpu", "--workers", 1)
+    done = run("benchmark", *asked, "--limit", 1, "--tables", "1,4", "--json")
+    assert done.exit_code == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert list(said["tables"]) == ["1"]
+    assert said["tables"]["1"][0]["faces/n"] == 1
+    assert len(occface.load_scores(out)) == 1
+    assert "No Table IV" in run("benchmark", *asked, "--limit", 1, "--tables", "4").stdout
+    scores = next((out / "scores").glob("*.csv"))
+    before = scores.stat().st_mtime_ns
+    assert run("benchmark", *asked, "--limit", 1).exit_code == 0
+    assert scores.stat().st_mtime_ns == before
+    assert run("benchmark", *asked, "--limit", 1, "--overwrite").exit_code == 0
+    assert scores.stat().st_mtime_ns > before
+    copied.unlink()
+    cached = run("benchmark", recipe_of(tmp_path), "--out", out, "--overwrite-strategy", "only-cache")
+    assert cached.exit_code == 0, cached.stderr
+    assert "Table I: face hallucination" in cached.stdout
+
+
+def test_a_step_that_failed_is_in_the_exit_code(tmp_path, dataset_path):
+    methods = {"gfc": {"preset": "test", "set": {"parser": "nowhere", "parsing_weight": 1.0}}}
+    recipe = recipe_of(tmp_path, pipelines=["bicubic", "gfc+bicubic"], methods=methods)
+    done = run("benchmark", recipe, "--data", f"faces={dataset_path}", "--out", tmp_path / "out", "--device", "cpu", "--json")
+    assert done.exit_code == 1
+    assert set(json.loads(done.stdout)["broken"]) == {"train gfc on faces", "score GFC + Bicubic on faces, square"}
+
+
+def test_scores_are_loaded_by_the_package_itself(tmp_path):
+    with pytest.raises(UsageError, match="expected scores of a benchmark in"):
+        occface.load_scores(tmp_path)
 
 
 def test_debug_shows_the_traceback(tmp_path):

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
+from occface import load_scores
 from occface.benchmark.engine import run_benchmark
-from occface.benchmark.scores import load_scores
 from occface.errors import UsageError
 from occface.methods import METHODS
 
@@ -48,14 +48,14 @@ def test_it_stands_in_the_table(tmp_path, dataset_path, dataset):
         "datasets": {"faces": str(dataset_path)},
         "masks": ["square"],
         "pipelines": ["bicubic", "lanczos"],
-        "settings": {"lanczos": {"filter": "hamming"}},
+        "methods": {"lanczos": {"preset": "cpu", "set": {"filter": "hamming"}}},
     }
     done = run_benchmark(recipe, tmp_path / "out", device="cpu")
     face = dataset.record("test", 0, ["hr", "occluded/square/lr"])
     made = Image.fromarray(face["occluded/square/lr"]).resize((128, 128), Image.Resampling.HAMMING)
-    scores = load_scores(tmp_path / "out" / "scores").query("pipeline == 'lanczos' and index == 0")
+    scores = load_scores(tmp_path / "out").query("pipeline == 'lanczos' and index == 0")
     assert scores["psnr"].item() == pytest.approx(peak_signal_noise_ratio(face["hr"], np.asarray(made)), abs=1e-6)
-    assert done.table.loc[("square", "SR", "lanczos"), ("faces", "n")] == 2
+    assert done.tables["1"].loc[("square", "SR", "lanczos"), ("faces", "n")] == 2
     assert "| square | SR | lanczos |" in done.printed
     assert "filter hamming" in done.report.read_text(encoding="utf-8")
 

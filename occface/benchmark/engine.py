@@ -39,7 +39,8 @@ class Planned:
     Attributes
     ----------
     steps : tuple of dict
-        ``name``, ``key``, ``state`` (done or missing), ``seconds`` (None where no earlier step of its kind was timed).
+        ``name``, ``key``, ``state`` (done; missing; unneeded: not there, but nothing that is missing needs it), ``seconds``
+        that it may take (None where no earlier step of its kind was timed).
     """
 
     steps: tuple[dict[str, Any], ...]
@@ -52,9 +53,9 @@ class Planned:
         """Return a line for each step, and the sum."""
         lines = []
         for step in self.steps:
-            about = "" if step["state"] == "done" else _duration(step["seconds"])
+            about = _duration(step["seconds"]) if step["state"] == "missing" else ""
             lines.append(f"{step['state']:<8} {about:>9}  {step['name']}")
-        missing = [step for step in self.steps if step["state"] != "done"]
+        missing = [step for step in self.steps if step["state"] == "missing"]
         known = sum(step["seconds"] for step in missing if step["seconds"] is not None)
         unknown = sum(step["seconds"] is None for step in missing)
         total = f"{len(missing)} of {len(self.steps)} steps are missing, about {_duration(known)} by earlier timings"
@@ -132,14 +133,28 @@ def plan_benchmark(
     folder = Path(out)
     plan = make_plan(load_recipe(recipe), folder, limit)
     past = _Past(folder)
-    done: set[Step] = set()
-    steps = []
-    for step in plan.steps:
-        if all(need in done for need in step.needs) and step.is_done():
-            done.add(step)
-        state = "done" if step in done else "missing"
-        steps.append({"name": step.name, "key": step.key, "state": state, "seconds": past.estimate(step)})
-    return Planned(tuple(steps))
+    done = {step for step in plan.steps if step.is_done()}
+    missing = _missing(plan, done)
+    return Planned(
+        tuple(
+            {"name": step.name, "key": step.key, "state": _state(step, done, missing), "seconds": past.estimate(step)}
+            for step in plan.steps
+        )
+    )
+
+
+def _missing(plan: Plan, stands: set[Step]) -> set[Step]:
+    """Return the steps to be run: scores and timings that do not stand, and what these need that does not stand."""
+    missing: set[Step] = set()
+    for step in reversed(plan.steps):  # none comes before one that it needs
+        wanted = step.kind in ("score", "time") or any(step in other.needs for other in missing)
+        if wanted and step not in stands:
+            missing.add(step)
+    return missing
+
+
+def _state(step: Step, done: set[Step], missing: set[Step]) -> str:
+    return "done" if step in done else "missing" if step in missing else "unneeded"
 
 
 def run_benchmark(
@@ -179,6 +194,8 @@ def run_benchmark(
     ------
     UsageError
         If the recipe, a given data set or given weights cannot be used, or ``only-cache`` finds no scores.
+    OccfaceError
+        If steps failed so that nothing at all was scored.
     """
     if strategy not in STRATEGIES:
         raise UsageError(f"unknown overwrite strategy '{strategy}': {did_you_mean(strategy, STRATEGIES)}")
@@ -191,8 +208,12 @@ def run_benchmark(
         place = Place(folder, device, workers, backend, scheduler)
         files.write_yaml(folder / "recipe.yaml", wanted.as_dict())
         broken = _carry_out(plan, place, strategy, limit)
-        shown = [step.path.name for step in plan.scores if step.is_there()]
-        timed = [step.path.name for step in plan.times if step.is_there()]
+        # Of a step that failed there may be a result of earlier weights or settings: it is not what the recipe says.
+        shown = [step.path.name for step in plan.scores if step.name not in broken and step.is_there()]
+        timed = [step.path.name for step in plan.times if step.name not in broken and step.is_there()]
+        if not shown:
+            name, why = next(iter(broken.items()), ("the recipe", "it asks for no scores"))
+            raise OccfaceError(f"nothing was scored, {len(broken)} steps failed; the first: {name}: {why}")
         files.write_json(folder / "scores" / "files.json", {"scores": shown, "efficiency": timed})
     from occface.benchmark.show import show_benchmark  # it draws with matplotlib, which takes long to import
 
@@ -206,33 +227,37 @@ def _carry_out(plan: Plan, place: Place, strategy: str, limit: int | None) -> di
             step.forget()
     past = _Past(place.folder)
     broken: dict[str, str] = {}
-    settled: set[Step] = set()
-    for kind in dict.fromkeys(step.kind for step in plan.steps):
-        waiting = []
-        for step in (step for step in plan.steps if step.kind == kind):
-            hindered = [need.name for need in step.needs if need not in settled]
-            if hindered:
-                broken[step.name] = f"waits for: {hindered[0]}"
-            elif _stands(step, strategy):
-                settled.add(step)
-            else:
-                waiting.append(step)
-        for step, error, seconds in _outcomes(waiting, place, limit):
-            past.remember(step, error, seconds)
-            if error:
-                broken[step.name] = error
-                log.error("%s failed: %s", step.name, error)
-            else:
-                settled.add(step)
-    past.write(plan, settled, broken)
+    settled = {step for step in plan.steps if _stands(step, strategy)}
+    missing = _missing(plan, settled)
+    try:
+        for kind in dict.fromkeys(step.kind for step in plan.steps):
+            left = [step for step in plan.steps if step.kind == kind and step in missing]
+            # A training may need another one: they come in as many rounds as it takes.
+            while ready := [step for step in left if settled.issuperset(step.needs)]:
+                left = [step for step in left if step not in ready]
+                for step, error, seconds in _outcomes(ready, place, limit):
+                    past.remember(step, error, seconds)
+                    if error:
+                        broken[step.name] = error
+                        log.error("%s failed: %s", step.name, error)
+                    else:
+                        settled.add(step)
+            for step in left:
+                broken[step.name] = f"waits for: {next(need.name for need in step.needs if need not in settled)}"
+    finally:  # also of what was interrupted
+        past.write(plan, settled, missing, broken)
     return broken
 
 
 def _stands(step: Step, strategy: str) -> bool:
-    if strategy == "never" and step.is_there() and not step.is_done():
-        log.warning("%s was made from other things than the recipe says now; it is kept", step.name)
-        return step.kind == "score"  # what others build on must be the right one
-    return step.is_done()
+    """Tell whether a step's result is left as it is."""
+    if step.is_done():
+        return True
+    # What others build on must be the right one; beside an earlier one it has a place of its own.
+    if strategy == "never" and step.kind in ("score", "time") and step.is_there():
+        log.warning("%s was made from other things than the recipe says now, or images of it failed; it is kept", step.name)
+        return True
+    return False
 
 
 def _outcomes(steps: Sequence[Step], place: Place, limit: int | None) -> Iterator[tuple[Step, str, float]]:
@@ -245,7 +270,7 @@ def _outcomes(steps: Sequence[Step], place: Place, limit: int | None) -> Iterato
         return
     one = Place(place.folder, place.device)
     recipe = files.read_yaml(place.folder / "recipe.yaml")
-    jobs = [(files.canonical_json(recipe), one, limit, step.name) for step in steps]
+    jobs = [(files.canonical_json(recipe), one, limit, step.name, step.key) for step in steps]
     done = parallel.ordered_map(_run_by_name, jobs, workers=place.workers, backend=place.backend, scheduler=place.scheduler)
     with progress.bar(len(steps), "scoring", "step") as bar:
         for step, (error, seconds) in zip(steps, done, strict=True):
@@ -269,10 +294,16 @@ def _outcome(step: Step, place: Place) -> tuple[str, float]:
     return error, time.monotonic() - begun
 
 
-def _run_by_name(job: tuple[str, Place, int | None, str]) -> tuple[str, float]:
+def _run_by_name(job: tuple[str, Place, int | None, str, str]) -> tuple[str, float]:
     """Run one step of a plan in a worker."""
-    recipe, place, limit, name = job
-    return _outcome(_steps_by_name(recipe, place.folder, limit)[name], place)
+    recipe, place, limit, name, key = job
+    step = _steps_by_name(recipe, place.folder, limit)[name]
+    if step.key != key:  # a worker outlives a benchmark: data or weights may have been replaced since
+        _steps_by_name.cache_clear()
+        step = _steps_by_name(recipe, place.folder, limit)[name]
+    if step.key != key:
+        return "the worker found other data, weights or code than this benchmark began with: run it again", 0.0
+    return _outcome(step, place)
 
 
 @functools.lru_cache(maxsize=1)
@@ -291,7 +322,11 @@ class _Past:
 
     def estimate(self, step: Step) -> float | None:
         """Return the seconds that a step may take: as its like took for each unit of work, else as its kind did."""
-        known = [(name, entry) for name, entry in self._steps.items() if entry.get("seconds") and entry.get("work")]
+        known = [
+            (name, entry)
+            for name, entry in self._steps.items()
+            if entry.get("seconds") and entry.get("work") and "error" not in entry
+        ]
         same = [entry for name, entry in known if name == step.name]
         alike = same or [entry for name, entry in known if name.split(" ")[0] == step.kind]
         if not alike or not step.work:
@@ -303,10 +338,11 @@ class _Past:
         entry = {"key": step.key, "work": step.work, "seconds": round(seconds, 3), "state": "failed" if error else "done"}
         self._steps[step.name] = entry | ({"error": error} if error else {})
 
-    def write(self, plan: Plan, settled: set[Step], broken: Mapping[str, str]) -> None:
+    def write(self, plan: Plan, settled: set[Step], missing: set[Step], broken: Mapping[str, str]) -> None:
         for step in plan.steps:
-            entry = self._steps.setdefault(step.name, {"key": step.key, "work": step.work})
-            entry["state"] = "done" if step in settled else "failed" if step.name in broken else "missing"
+            entry = self._steps.setdefault(step.name, {"work": step.work})
+            entry["key"] = step.key
+            entry["state"] = "failed" if step.name in broken else _state(step, settled, missing)
             if step.name in broken:
                 entry["error"] = broken[step.name]
             else:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from occface import lettering
+from occface.benchmark.annotated import Colour, legend_strip
 from occface.images import write_png
 
 __all__ = ["comparison_grid"]
@@ -19,7 +22,18 @@ __all__ = ["comparison_grid"]
 #: A title, and pictures below it.
 Column = tuple[str, Sequence[np.ndarray | None]]
 
+
+class _Noted(NamedTuple):
+    """A column, and a text below each of its pictures."""
+
+    title: str
+    pictures: Sequence[np.ndarray | None]
+    notes: Sequence[str]
+
+
 _GAP = 4
+#: Pixels of the letters beside large cells.
+_LARGEST = 18
 _MARGIN = 10
 _INK = (34, 34, 34)
 _PAPER = (255, 255, 255)
@@ -31,7 +45,9 @@ def comparison_grid(
     path: str | os.PathLike[str],
     row_labels: Sequence[str] = (),
     cell: int = 128,
-    widest: int = 12,
+    widest: int = 8,
+    notes: Sequence[Sequence[str]] = (),
+    legend: Mapping[str, Colour] = MappingProxyType({}),
 ) -> Path:
     """Write a PNG grid of pictures: a column for each method with its title above, a row for each face.
 
@@ -53,6 +69,10 @@ def comparison_grid(
         Height and width of a cell in pixels: a whole multiple of every picture's side.
     widest : int
         The most columns side by side, at least 3.
+    notes : sequence of sequence of str, optional
+        For each column a text below each of its pictures, such as its score; empty where there is none.
+    legend : mapping of str to colour, optional
+        What the colours in the pictures stand for, written at the foot.
 
     Returns
     -------
@@ -62,12 +82,16 @@ def comparison_grid(
     Raises
     ------
     ValueError
-        If there is nothing to show, columns or labels are not of one length, or a picture is no uint8 RGB square whose side
-        divides the cell's.
+        If there is nothing to show, columns, labels or notes are not of one length, or a picture is no uint8 RGB square whose
+        side divides the cell's.
     """
-    _check(columns, row_labels)
-    font = lettering.font(max(11, round(cell * 0.11)))
-    blocks = [_block(block, row_labels, cell, font) for block in _blocks(columns, widest)]
+    _check(columns, row_labels, notes)
+    font = lettering.font(min(max(11, round(cell * 0.11)), _LARGEST))
+    texts = notes or [[""] * len(pictures) for _, pictures in columns]
+    noted = [_Noted(title, pictures, below) for (title, pictures), below in zip(columns, texts, strict=True)]
+    blocks = [_block(block, row_labels, cell, font) for block in _blocks(noted, widest)]
+    if legend:
+        blocks.append(Image.fromarray(legend_strip(legend, max(block.width for block in blocks))))
     width = max(block.width for block in blocks) + 2 * _MARGIN
     height = sum(block.height + _MARGIN for block in blocks) + _MARGIN
     canvas = Image.new("RGB", (width, height), _PAPER)
@@ -79,7 +103,7 @@ def comparison_grid(
     return Path(path)
 
 
-def _blocks(columns: Sequence[Column], widest: int) -> list[Sequence[Column]]:
+def _blocks(columns: Sequence[_Noted], widest: int) -> list[Sequence[_Noted]]:
     """Return columns in as few blocks as possible, of nearly equal widths, each with the first and the last column."""
     if len(columns) <= widest:
         return [columns]
@@ -89,28 +113,30 @@ def _blocks(columns: Sequence[Column], widest: int) -> list[Sequence[Column]]:
     return [[first, *middle[start:stop], last] for start, stop in itertools.pairwise(bounds)]
 
 
-def _block(columns: Sequence[Column], row_labels: Sequence[str], cell: int, font: ImageFont.FreeTypeFont) -> Image.Image:
-    rows = len(columns[0][1])
-    titles = [_wrap(title, font, cell) for title, _ in columns]
+def _block(columns: Sequence[_Noted], row_labels: Sequence[str], cell: int, font: ImageFont.FreeTypeFont) -> Image.Image:
+    rows = len(columns[0].pictures)
+    titles = [_wrap(column.title, font, cell) for column in columns]
     line = sum(font.getmetrics()) + 1
     top = line * max(len(lines) for lines in titles) + _GAP
     left = line + 2 * _GAP if row_labels else 0
-    step = cell + _GAP
-    block = Image.new("RGB", (left + step * len(columns) - _GAP, top + step * rows - _GAP), _PAPER)
+    noted = any(text for column in columns for text in column.notes)
+    across, down = cell + _GAP, cell + _GAP + (line + _GAP if noted else 0)
+    block = Image.new("RGB", (left + across * len(columns) - _GAP, top + down * rows - _GAP), _PAPER)
     draw = ImageDraw.Draw(block)
-    for place, ((_, pictures), lines) in enumerate(zip(columns, titles, strict=True)):
-        x = left + step * place
+    for place, (column, lines) in enumerate(zip(columns, titles, strict=True)):
+        x = left + across * place
         for number, text in enumerate(lines):
             draw.text((x + cell / 2, top - _GAP - line * (len(lines) - number)), text, fill=_INK, font=font, anchor="ma")
-        for row, picture in enumerate(pictures):
-            block.paste(_cell(picture, cell, font), (x, top + step * row))
+        for row, (picture, text) in enumerate(zip(column.pictures, column.notes, strict=True)):
+            block.paste(_cell(picture, cell, font), (x, top + down * row))
+            draw.text((x + cell / 2, top + down * row + cell + 2), text, fill=_INK, font=font, anchor="ma")
     for label, first, count in _runs(row_labels):
-        height = step * count - _GAP
-        block.paste(_sideways(label, font, line, height), (0, top + step * first))
+        height = down * (count - 1) + cell
+        block.paste(_sideways(label, font, line, height), (0, top + down * first))
     return block
 
 
-def _check(columns: Sequence[Column], row_labels: Sequence[str]) -> None:
+def _check(columns: Sequence[Column], row_labels: Sequence[str], notes: Sequence[Sequence[str]]) -> None:
     if not columns or not columns[0][1]:
         raise ValueError("expected columns of pictures, got nothing to show")
     rows = len(columns[0][1])
@@ -119,6 +145,8 @@ def _check(columns: Sequence[Column], row_labels: Sequence[str]) -> None:
             raise ValueError(f"expected {rows} pictures in column '{title}' as in the first, got {len(pictures)}")
     if row_labels and len(row_labels) != rows:
         raise ValueError(f"expected {rows} row labels, got {len(row_labels)}")
+    if notes and [len(below) for below in notes] != [rows] * len(columns):
+        raise ValueError(f"expected {rows} notes for each of {len(columns)} columns, got {[len(below) for below in notes]}")
 
 
 def _wrap(title: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:

@@ -1,21 +1,28 @@
-"""The figures that are made of faces: every method side by side, mask sizes, stages, the worst cases."""
+"""The figures that are made of faces: every method side by side, mask sizes, stages, the worst cases, what judges saw."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from occface import files
+from occface.benchmark.annotated import LANDMARK_COLOURS, Colour, draw_heatmaps, draw_landmarks, draw_parsing, parsing_colours
+from occface.benchmark.annotations import Seen
 from occface.benchmark.figures import Column, comparison_grid
 from occface.benchmark.record import Record, Shown
-from occface.benchmark.tables.frames import is_region, square_size
+from occface.benchmark.tables.frames import RETRAINED, is_region, square_size
+from occface.faces.parsing import CLASSES_11, CLASSES_19
 
 __all__ = ["draw_grids"]
 
-#: How many faces Fig. 12 shows.
-_WORST = 6
+#: How many faces Fig. 12 shows, and how many Figs. 13 and 14.
+_WORST, _ANNOTATED = 6, 3
+#: Enlargement of faces with landmarks on them, which are thin, and how many of those stand side by side.
+_SCALE, _WIDEST = 2, 5
+_PROGRESSIVE = "pro-uigan"
 
 
 def draw_grids(record: Record) -> dict[str, Path]:
@@ -23,95 +30,249 @@ def draw_grids(record: Record) -> dict[str, Path]:
     folder = record.folder / "figures"
     figures: dict[str, Path] = {}
     for dataset in dict.fromkeys(one.row["dataset"] for one in record.shown):
-        own = [one for one in record.shown if one.row["dataset"] == dataset and one.row["trained_on"] in ("", dataset)]
+        own = _own([one for one in record.shown if one.row["dataset"] == dataset])
         sized = [one for one in own if square_size(one.row["mask_type"]) is not None]
         main = [one for one in own if one not in sized and not is_region(one.row["mask_type"])]
         for mask in dict.fromkeys(one.row["mask_type"] for one in main):
             block = [one for one in main if one.row["mask_type"] == mask]
-            caption = (
-                f"{dataset}, {mask} masks: occluded LR faces, what each pipeline makes of them, and the ground truth, in the "
-                "manner of Fig. 5"
-            )
-            path = folder / f"comparison_{dataset}_{mask}.png"
-            figures |= _drawn(caption, path, _columns(block), ())
-            for staged in (one for one in block if one.facts["stages"] > 1):
-                caption = f"{dataset}, {mask} masks: the stages of {staged.title}, in the manner of Fig. 9"
-                figures |= _drawn(
-                    caption, folder / f"stages_{dataset}_{mask}_{staged.row['pipeline']}.png", _stages(staged), ()
-                )
-        figures |= _by_size(dataset, sized, folder)
+            figures |= _compared(block, f"{dataset}, {mask} masks", f"{dataset}_{mask}.png", folder)
+        figures |= _by_size(dataset, [one for one in sized if not _is_variant(one)], folder)
         figures |= _worst(record, dataset, main, folder)
     return figures
 
 
-def _drawn(caption: str, path: Path, columns: Sequence[Column], labels: Sequence[str]) -> dict[str, Path]:
-    path = path.with_name(files.safe_name(path.name))
+def _own(shown: Sequence[Shown]) -> list[Shown]:
+    """Return the pipelines that learnt from the data set itself, or from nothing; those that have no such training stay."""
+    having = {one.row["pipeline"] for one in shown if one.row["trained_on"] in ("", one.row["dataset"])}
+    return [one for one in shown if one.row["trained_on"] in ("", one.row["dataset"]) or one.row["pipeline"] not in having]
+
+
+def _is_variant(one: Shown) -> bool:
+    return one.row["pipeline"].partition(":")[2] in RETRAINED
+
+
+def _is_reference(one: Shown) -> bool:
+    return one.row["order"] == "reference"
+
+
+def _drawn(
+    caption: str,
+    path: Path,
+    columns: Sequence[Column],
+    labels: Sequence[str],
+    *,
+    cell: int = 128,
+    widest: int = 8,
+    notes: Sequence[Sequence[str]] = (),
+    legend: Mapping[str, Colour] | None = None,
+) -> dict[str, Path]:
+    safe = files.safe_name(path.name)
+    if safe != path.name:  # digits keep apart names that differ only in characters that file names should not have
+        path = path.with_name(f"{Path(safe).stem}-{files.sha256_json(path.name)[:6]}{path.suffix}")
     if not columns or not columns[0][1]:
         return {}
-    return {caption: comparison_grid(columns, path, labels)}
+    return {caption: comparison_grid(columns, path, labels, cell, widest, notes, legend or {})}
+
+
+def _compared(block: Sequence[Shown], where: str, name: str, folder: Path) -> dict[str, Path]:
+    """Draw all that is shown of one mask type of a data set."""
+    labels = _faces(block[0].numbers)
+    methods = [one for one in block if not _is_variant(one) and not _is_reference(one)]
+    variants = [one for one in block if _is_variant(one) or one.row["pipeline"] == _PROGRESSIVE]
+    caption = f"{where}: occluded LR faces, what each pipeline makes of them, and the ground truth, in the manner of Fig. 5"
+    figures = _drawn(caption, folder / f"comparison_{name}", _columns(methods), labels)
+    if any(map(_is_variant, variants)):
+        caption = f"{where}: what the variants of Tables II and III make of occluded LR faces, in the manner of Fig. 4"
+        figures |= _drawn(caption, folder / f"variants_{name}", _columns(variants), labels)
+    for one in (one for one in methods if one.facts["stages"] > 1):
+        figures |= _stages(one, where, folder / f"stages_{Path(name).stem}_{one.row['pipeline']}.png")
+    shown = [one for one in block if not _is_variant(one)]
+    return figures | _landmarks(shown, where, folder / f"landmarks_{name}") | _parsing(shown, where, folder / f"parsing_{name}")
+
+
+def _faces(numbers: Iterable[int]) -> list[str]:
+    """Return the labels of faces: the column ``index`` of their score rows."""
+    return [f"face {number}" for number in numbers]
 
 
 def _columns(block: Sequence[Shown]) -> list[Column]:
+    if not block:
+        return []
     numbers = block[0].numbers
     columns: list[Column] = [("Occluded LR", [block[0].given(number, "lr") for number in numbers])]
     columns += [(one.title, [one.picture(number) for number in numbers]) for one in block]
     return [*columns, ("Ground truth", [block[0].given(number, "hr") for number in numbers])]
 
 
-def _stages(one: Shown) -> list[Column]:
+def _stages(one: Shown, where: str, path: Path) -> dict[str, Path]:
+    """Fig. 9: what each stage made, and beside it where it saw landmarks."""
     columns: list[Column] = [("Occluded LR", [one.given(number, "lr") for number in one.numbers])]
-    columns += [
-        (f"Stage {stage}", [one.picture(number, stage) for number in one.numbers]) for stage in range(1, one.facts["stages"])
+    seen, count, warm = _seen(one), one.facts["stages"], False
+    for stage in range(1, count + 1):
+        made = [one.picture(number, stage if stage < count else None) for number in one.numbers]
+        columns.append((f"Stage {stage}", made))
+        if f"heatmaps_{stage}" in seen:
+            maps = [seen.of(number, f"heatmaps_{stage}") for number in one.numbers]
+            columns.append((f"Heatmaps {stage}", _over(made, maps, _glowing)))
+            warm = True
+    columns.append(("Ground truth", [one.given(number, "hr") for number in one.numbers]))
+    beside = ", each with its landmark heatmaps over it" if warm else ""
+    caption = f"{where}: the stages of {one.title}{beside}, in the manner of Fig. 9"
+    return _drawn(caption, path, columns, _faces(one.numbers))
+
+
+def _glowing(picture: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    return draw_heatmaps(picture, heat[None] / 255, 1)
+
+
+def _over(
+    pictures: Iterable[np.ndarray | None],
+    drawings: Iterable[np.ndarray | None],
+    draw: Callable[[np.ndarray, np.ndarray], np.ndarray],
+) -> list[np.ndarray | None]:
+    """Draw on those pictures that are there, what is known to be drawn."""
+    return [
+        None if picture is None or drawing is None else draw(picture, drawing)
+        for picture, drawing in zip(pictures, drawings, strict=True)
     ]
-    columns.append((f"Stage {one.facts['stages']}", [one.picture(number) for number in one.numbers]))
-    return [*columns, ("Ground truth", [one.given(number, "hr") for number in one.numbers])]
+
+
+def _seen(one: Shown) -> Seen:
+    name = one.facts.get("seen", "")
+    return Seen.read(one.folder / "scores" / name) if name else Seen((), {})
+
+
+def _landmarks(block: Sequence[Shown], where: str, path: Path) -> dict[str, Path]:
+    """Fig. 13: the landmarks that the judge found in results, and how far they are off."""
+    return _annotated(
+        block,
+        f"{where}: landmarks that are found in results, with their NRMSE (over the distance of the outer corners of the eyes), "
+        "in the manner of Fig. 13",
+        path,
+        "landmarks",
+        lambda face, points: draw_landmarks(face, points, _SCALE),
+        lambda seen, number: _note("NRMSE {:.1f} %", seen.value(number, "nrmse_outer_eyes")),
+        LANDMARK_COLOURS,
+        cell=128 * _SCALE,
+        widest=_WIDEST,
+    )
+
+
+def _parsing(block: Sequence[Shown], where: str, path: Path) -> dict[str, Path]:
+    """Fig. 14: the parts that the judge found in results, and how well they lie."""
+    judges = [one.facts["metrics"]["parsing"]["fingerprint"]["settings"] for one in block if "parsing" in one.facts["metrics"]]
+    if not judges:
+        return {}
+    classes = CLASSES_19 if judges[0]["classes"] == 19 else CLASSES_11
+    return _annotated(
+        block,
+        f"{where}: the parts of the face that are found in results, with their mean IoU, in the manner of Fig. 14",
+        path,
+        "parsing",
+        lambda face, labels: draw_parsing(face, labels, classes, 1),
+        lambda seen, number: _note("IoU {:.3f}", seen.value(number, "iou")),
+        parsing_colours(classes),
+        cell=128,
+        widest=8,
+    )
+
+
+def _note(form: str, value: float) -> str:
+    return "" if math.isnan(value) else form.format(value)
+
+
+def _annotated(
+    block: Sequence[Shown],
+    caption: str,
+    path: Path,
+    what: str,
+    draw: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    note: Callable[[Seen, int], str],
+    legend: Mapping[str, Colour],
+    *,
+    cell: int,
+    widest: int,
+) -> dict[str, Path]:
+    """Draw what a judge saw on every pipeline's results. The ground truth stands last, drawn on if the judge was shown it."""
+    known = [(one, seen) for one in sorted(block, key=_is_reference) if what in (seen := _seen(one))]
+    if not known:
+        return {}
+    first, numbers = known[0][0], known[0][0].numbers[:_ANNOTATED]
+    columns: list[Column] = [("Occluded LR", [first.given(number, "lr") for number in numbers])]
+    notes = [[""] * len(numbers)]
+    for one, seen in known:
+        drawings = [seen.of(number, what) for number in numbers]
+        columns.append((one.title, _over([one.picture(number) for number in numbers], drawings, draw)))
+        notes.append([note(seen, number) for number in numbers])
+    if not _is_reference(known[-1][0]):
+        columns.append(("Ground truth", [first.given(number, "hr") for number in numbers]))
+        notes.append([""] * len(numbers))
+    return _drawn(caption, path, columns, _faces(numbers), cell=cell, widest=widest, notes=notes, legend=legend)
 
 
 def _by_size(dataset: str, sized: Sequence[Shown], folder: Path) -> dict[str, Path]:
-    """Fig. 6: one face under masks of growing size."""
+    """Fig. 6: some faces under masks of growing size."""
     masks = sorted(dict.fromkeys(one.row["mask_type"] for one in sized), key=lambda mask: square_size(mask) or 0)
     if len(masks) < 2:
         return {}
-    pipelines = list(dict.fromkeys(one.title for one in sized))
     by = {(one.title, one.row["mask_type"]): one for one in sized}
-    columns: list[Column] = []
-    labels: list[str] = []
     first = {mask: next(one for one in sized if one.row["mask_type"] == mask) for mask in masks}
-    for title in ("Occluded LR", *pipelines, "Ground truth"):
-        pictures: list[np.ndarray | None] = []
-        for mask in masks:
-            for number in first[mask].numbers[:2]:
-                if title in ("Occluded LR", "Ground truth"):
-                    pictures.append(first[mask].given(number, "lr" if title == "Occluded LR" else "hr"))
-                else:
-                    pictures.append(by[title, mask].picture(number) if (title, mask) in by else None)
-        columns.append((title, pictures))
-    for mask in masks:
-        labels += [mask] * len(first[mask].numbers[:2])
+    rows = [(mask, number) for mask in masks for number in first[mask].numbers[:2]]
+    columns: list[Column] = [("Occluded LR", [first[mask].given(number, "lr") for mask, number in rows])]
+    for title in dict.fromkeys(one.title for one in sized if not _is_reference(one)):
+        made = [by[title, mask].picture(number) if (title, mask) in by else None for mask, number in rows]
+        columns.append((title, made))
+    columns.append(("Ground truth", [first[mask].given(number, "hr") for mask, number in rows]))
     return _drawn(
-        f"{dataset}: masks of growing size, in the manner of Fig. 6", folder / f"mask_size_{dataset}.png", columns, labels
+        f"{dataset}: masks of growing size, in the manner of Fig. 6",
+        folder / f"mask_size_{dataset}.png",
+        columns,
+        [f"m{masks.index(mask) + 1}, {square_size(mask)} px" for mask, _ in rows],
     )
 
 
 def _worst(record: Record, dataset: str, main: Sequence[Shown], folder: Path) -> dict[str, Path]:
-    """Fig. 12: the faces on which Pro-UIGAN's PSNR is lowest."""
+    """Fig. 12: the faces on which Pro-UIGAN's PSNR is lowest, with the landmarks that it was given."""
     figures: dict[str, Path] = {}
-    for one in (one for one in main if one.row["pipeline"] == "pro-uigan"):
+    if "psnr" not in record.scores:
+        return figures
+    for one in (one for one in main if one.row["pipeline"] == _PROGRESSIVE):
         rows = record.scores[
             (record.scores["dataset"] == dataset)
             & (record.scores["mask_type"] == one.row["mask_type"])
-            & (record.scores["pipeline"] == "pro-uigan")
+            & (record.scores["pipeline"] == _PROGRESSIVE)
             & (record.scores["trained_on"] == one.row["trained_on"])
         ]
-        numbers = rows.nsmallest(_WORST, "psnr")["index"].tolist()
-        known = [number for number in numbers if one.given(number, "hr") is not None]
-        columns = list(_of(one, known))
-        caption = f"{dataset}, {one.row['mask_type']} masks: the worst of {one.title} by PSNR, in the manner of Fig. 12"
-        figures |= _drawn(caption, folder / f"worst_{dataset}_{one.row['mask_type']}.png", columns, ())
+        worst = rows.nsmallest(_WORST, "psnr")
+        quality = {number: f"{psnr:.1f} dB" for number, psnr in zip(worst["index"], worst["psnr"], strict=True)}
+        numbers = [number for number in quality if one.given(number, "hr") is not None]
+        pictures, truths = ([one.given(number, what) for number in numbers] for what in ("lr", "hr"))
+        columns: list[Column] = [("Occluded LR", pictures)]
+        given = "landmarks" in one.facts["methods"][_PROGRESSIVE]["needs"]
+        known = [_points(one, number) for number in numbers] if given else []
+        if known:
+            estimated, true = ([None if points is None else points[place] for points in known] for place in (0, 1))
+            columns.append(("Landmarks estimated on it", _over(pictures, estimated, _pointed)))
+        columns.append((one.title, [one.picture(number) for number in numbers]))
+        if known:
+            columns.append(("True landmarks", _over(truths, true, _pointed)))
+        else:
+            columns.append(("Ground truth", truths))
+        notes = [[quality[number] if title == one.title else "" for number in numbers] for title, _ in columns]
+        told = ", with the landmarks it was given" if known else ""
+        caption = f"{dataset}, {one.row['mask_type']} masks: the worst of {one.title} by PSNR{told}, in the manner of Fig. 12"
+        path = folder / f"worst_{dataset}_{one.row['mask_type']}.png"
+        figures |= _drawn(
+            caption, path, columns, _faces(numbers), cell=128 * _SCALE, notes=notes, legend=LANDMARK_COLOURS if known else None
+        )
     return figures
 
 
-def _of(one: Shown, numbers: Sequence[int]) -> Iterator[Column]:
-    yield "Occluded LR", [one.given(number, "lr") for number in numbers]
-    yield one.title, [one.picture(number) for number in numbers]
-    yield "Ground truth", [one.given(number, "hr") for number in numbers]
+def _pointed(face: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    return draw_landmarks(face, landmarks, _SCALE)
+
+
+def _points(one: Shown, number: int) -> np.ndarray | None:
+    """Return the landmarks (2, 68, 2) that were estimated on the LR face, and the true ones; None if they are not there."""
+    path = one.folder / "restored" / one.facts["inputs"] / f"{number:05d}.landmarks.npy"
+    return np.asarray(np.load(path, allow_pickle=False)) if path.exists() else None

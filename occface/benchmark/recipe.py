@@ -19,7 +19,7 @@ from occface import files
 from occface.errors import UsageError
 from occface.methods import METHODS
 from occface.metrics import METRICS
-from occface.pipelines import order_of
+from occface.pipelines import method_names, order_of
 from occface.registry import did_you_mean
 
 __all__ = ["Comparison", "DataEntry", "MethodEntry", "Recipe", "Timing", "load_recipe", "packaged_recipes"]
@@ -85,7 +85,7 @@ class Comparison:
     Attributes
     ----------
     datasets, masks, pipelines : tuple of str
-        Names; no masks are all that a data set holds.
+        Names; no data sets are all of the recipe, no masks all that a data set holds.
     trained_on : tuple of str
         ``own``: the data set that they are tested on; else names of data sets.
     metrics : tuple of str
@@ -212,6 +212,9 @@ def load_recipe(given: str | Path | Mapping[str, Any]) -> Recipe:
         raise UsageError("the recipe names no datasets")
     if bool(values.get("pipelines")) == bool(values.get("comparisons")):
         raise UsageError("expected either 'pipelines' or 'comparisons' in the recipe, got both or none of them")
+    beside = sorted(short & set(values)) if values.get("comparisons") else []
+    if beside:
+        raise UsageError(f"'{beside[0]}' beside 'comparisons' in the recipe is of none of them: write it into each")
     parts = values.get("comparisons") or [{key: values[key] for key in short if key in values}]
     datasets = {str(name): _data(name, entry, base) for name, entry in _mapping(values["datasets"], "datasets").items()}
     methods = {str(name): _method(str(name), entry, base) for name, entry in _mapping(values.get("methods"), "methods").items()}
@@ -317,8 +320,10 @@ def _metrics(given: Any) -> dict[str, dict[str, Any]]:
     listed = {name: {} for name in given} if isinstance(given, list | tuple) else _mapping(given, "metrics")
     chosen = {}
     for name, settings in listed.items():
-        METRICS.get(str(name))
-        chosen[str(name)] = dict(_mapping(settings, f"metrics: {name}"))
+        kind = METRICS.get(str(name))
+        own = {str(key): value for key, value in _mapping(settings, f"metrics: {name}").items()}
+        kind(**own)  # a wrong setting is refused at once; nothing is loaded
+        chosen[str(name)] = own
     return chosen
 
 
@@ -328,7 +333,7 @@ def _comparison(given: Any, datasets: Mapping[str, DataEntry], metrics: Mapping[
     if not part.get("pipelines"):
         raise UsageError("a comparison of the recipe names no pipelines")
     chosen = Comparison(
-        datasets=_names(part.get("datasets", list(datasets)), "datasets"),
+        datasets=_names(part.get("datasets") or list(datasets), "datasets"),
         masks=_names(part.get("masks") or [], "masks"),
         pipelines=_names(part["pipelines"], "pipelines"),
         trained_on=_names(part.get("trained_on") or [OWN], "trained_on"),
@@ -375,9 +380,17 @@ def _limits(given: Any, pipelines: tuple[str, ...]) -> dict[str, int]:
 
 def _check_names(recipe: Recipe) -> None:
     """Refuse pipelines that are none, and references to methods that the recipe has not."""
+    if REFERENCE_PIPELINE in recipe.timing.pipelines:
+        raise UsageError(f"'timing' of the recipe names '{REFERENCE_PIPELINE}': true faces take no time")
     for pipeline in recipe.pipelines:
         if pipeline != REFERENCE_PIPELINE:
             order_of(pipeline)
+            for name in method_names(pipeline):
+                if ":" in name and name not in recipe.methods:
+                    raise UsageError(
+                        f"pipeline '{pipeline}' asks for the variant '{name}', which the recipe's 'methods' do not have: "
+                        f"{did_you_mean(name, recipe.methods)}"
+                    )
     texts = [(f"method '{name}'", entry.settings) for name, entry in recipe.methods.items()]
     texts += [(f"metric '{name}'", settings) for name, settings in recipe.metrics.items()]
     for who, settings in texts:

@@ -71,7 +71,7 @@ class Record:
     Raises
     ------
     UsageError
-        If it holds no scores.
+        If it holds no scores, or some that were changed since they were written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -80,6 +80,13 @@ class Record:
         if not listed.exists():
             raise UsageError(f"expected scores of a benchmark in {folder}, found none: run it first, or name its folder")
         self._names: Mapping[str, Sequence[str]] = files.read_json(listed)
+        self._facts = {name: read_facts(folder / "scores" / name) for name in self._names["scores"]}
+        for name, facts in self._facts.items():
+            if not facts:
+                raise UsageError(
+                    f"{folder / 'scores' / name} is not there, or was changed since it was written: run the benchmark again "
+                    "with its data and weights, without only-cache"
+                )
 
     @functools.cached_property
     def scores(self) -> pd.DataFrame:
@@ -89,12 +96,8 @@ class Record:
     @functools.cached_property
     def shown(self) -> list[Shown]:
         """Every pipeline on every mask type, in the order of the recipe."""
-        found = []
-        for name in self._names["scores"]:
-            path = self.folder / "scores" / name
-            first = load_scores(path.parent, [name]).iloc[0]
-            found.append(Shown(read_facts(path), first, self.folder))
-        return found
+        folder = self.folder / "scores"
+        return [Shown(facts, load_scores(folder, [name]).iloc[0], self.folder) for name, facts in self._facts.items()]
 
     @functools.cached_property
     def sets(self) -> pd.DataFrame:

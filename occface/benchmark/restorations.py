@@ -58,7 +58,7 @@ class Restorations:
         if data is None:
             raise KeyError(number)
         entry = self._entries[str(number)]
-        earlier = tuple(read_image(self._path(number, stage)) for stage in range(1, entry["stages"]))
+        earlier = tuple(map(read_image, self._earlier(number, entry)))
         return Restored(decode_image(data), entry["seconds"], entry["missed"], earlier)
 
     def restore(
@@ -118,10 +118,14 @@ class Restorations:
 
     def _bytes(self, number: int) -> bytes | None:
         entry, path = self._entries.get(str(number)), self._path(number)
-        if entry is None or not path.exists():
+        if entry is None or not all(part.exists() for part in (path, *self._earlier(number, entry))):
             return None
         data = read_bytes(path)
         return data if files.sha256_bytes(data) == entry["sha256"] else None
+
+    def _earlier(self, number: int, entry: dict[str, Any]) -> list[Path]:
+        """Return where the pictures of the stages before the last are."""
+        return [self._path(number, stage) for stage in range(1, entry["stages"])]
 
     def _path(self, number: int, stage: int | None = None) -> Path:
         return self.folder / (f"{number:05d}.png" if stage is None else f"{number:05d}.stage-{stage}.png")

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import functools
+import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from occface import files
+from occface.benchmark.annotations import Seen, judged, stage_heatmaps
 from occface.benchmark.restorations import Restorations
 from occface.benchmark.restoring import BATCH
 from occface.benchmark.scores import ScoreRow, read_facts, write_scores
-from occface.benchmark.steps import MakeData, Place, Step, Train, referring
-from occface.benchmark.units import Unit
+from occface.benchmark.steps import MakeData, Place, Step, Train, referred, referring
+from occface.benchmark.units import Unit, source_of
+from occface.dataset.reader import FacePairs
+from occface.errors import UsageError
 from occface.images import encode_png
 from occface.methods import METHODS
 from occface.metrics import METRICS
@@ -48,10 +53,21 @@ class Judges:
 
     @functools.cached_property
     def key(self) -> str:
-        """The hash of which metrics these are, and of what they are set to."""
+        """The hash of which metrics these are, what they are set to, and what they look through.
+
+        Raises
+        ------
+        UsageError
+            If weights that a setting names by their path are not there.
+        """
         keys = {name: step.key for name, step in self.company.items()}
-        settings = {name: referring(values, keys) for name, values in self.wanted.items()}
-        return files.sha256_json([settings, source_hash(), [METRICS.get(name).__module__ for name in self.wanted]])
+        known: dict[str, Any] = {}
+        for name, values in self.wanted.items():
+            kind = METRICS.get(name)
+            # What a training has yet to make is known by the training's key.
+            own = referring(values, keys) if any(referred(values)) else kind(**values).fingerprint()
+            known[name] = [own, source_of(kind)]
+        return files.sha256_json([known, source_hash()])
 
     @functools.cached_property
     def _metrics(self) -> list[Metric | SetMetric]:
@@ -104,8 +120,9 @@ class Score(Step):
 
     @functools.cached_property
     def key(self) -> str:
-        """The hash of the restored faces, which of them are scored, and the metrics."""
-        return files.sha256_json([self.unit.dataset, self.unit.restoration_key, self.unit.wanted, self.judges.key])
+        """The hash of the restored faces, which of them are scored and shown, and the metrics."""
+        unit = self.unit
+        return files.sha256_json([unit.dataset, unit.restoration_key, unit.wanted, unit.pictured, self.judges.key])
 
     @property
     def work(self) -> int:
@@ -131,6 +148,11 @@ class Score(Step):
         device = resolve(place.device)
         failed = self.restorations.restore(self.unit.numbers, device, advance)
         metrics = self.judges.ready(self.unit.split)
+        if not any(isinstance(metric, Metric) for metric in metrics):
+            raise UsageError(
+                f"data set '{self.unit.dataset}' knows enough for none of the metrics of single images asked for "
+                f"({', '.join(self.judges.wanted)}): ask for others there, such as image"
+            )
         whole = [number for number in self.unit.scored if number not in failed]
         parts = [whole[start : start + 4 * BATCH] for start in range(0, len(whole), 4 * BATCH)]
         values: dict[int, dict[str, float | str]] = {number: {} for number in whole}
@@ -150,7 +172,8 @@ class Score(Step):
                 value = overall.measure(self._faces(whole)) if whole else math.nan
                 sets[overall.columns[0].name] = None if math.isnan(value) else value
         self._keep_inputs(self.unit.numbers)
-        facts = self._facts(describe(device)) | {"sets": sets}
+        shown = [number for number in self.unit.shown if number not in failed]
+        facts = self._facts(describe(device)) | {"sets": sets, "seen": self._keep_seen(shown, singles, device)}
         write_scores(self.path, self._rows(values, failed), columns, facts)
 
     @property
@@ -167,6 +190,28 @@ class Score(Step):
                 path = self._inputs / f"{number:05d}.{what}.png"
                 if not path.exists():
                     files.write_bytes(path, encode_png(self.unit.data.record(self.unit.split, number, [name])[name]))
+            path = self._inputs / f"{number:05d}.landmarks.npy"
+            if not path.exists():
+                estimated = f"occluded/{self.unit.mask}/landmarks_lr"
+                held = self.unit.data.record(self.unit.split, number, [estimated, "landmarks"])
+                written = io.BytesIO()
+                np.save(written, np.stack([held[estimated], held["landmarks"]]), allow_pickle=False)
+                files.write_bytes(path, written.getvalue())
+
+    def _keep_seen(self, numbers: Sequence[int], metrics: Sequence[Metric], device: torch.device) -> str:
+        """Keep what figures draw on faces; return the name of the file, or nothing where there is nothing to draw."""
+        path = self.path.with_suffix(".npz")
+        seen: dict[str, np.ndarray] = {}
+        if numbers:
+            seen = judged(metrics, self._faces(numbers))
+            if self.restorations.stages > 1:
+                pairs = FacePairs(self.unit.data, self.unit.split, [self.unit.mask])
+                seen |= stage_heatmaps(self.unit.pipeline(device), [pairs[number] for number in numbers], device)
+        if not seen:
+            path.unlink(missing_ok=True)
+            return ""
+        Seen(numbers, seen).write(path)
+        return path.name
 
     def _faces(self, numbers: Sequence[int]) -> RestoredFaces:
         made = [self.restorations[number] for number in numbers]
@@ -224,7 +269,8 @@ class Score(Step):
     def forget(self) -> None:
         """Remove scores and restored faces."""
         self.path.unlink(missing_ok=True)
-        self.path.with_suffix(".json").unlink(missing_ok=True)
+        for ending in (".json", ".npz"):
+            self.path.with_suffix(ending).unlink(missing_ok=True)
         self.restorations.forget()
 
 

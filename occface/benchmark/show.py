@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,10 @@ def show_benchmark(folder: Path, recipe: Recipe, broken: Mapping[str, str]) -> B
     tables = {key: table for key, spec in TABLES.items() if (table := spec.build(record.frames)) is not None}
     for key, table in tables.items():
         write_table(table, folder / "tables" / f"table_{key}")
+    for key in TABLES.keys() - tables.keys():  # what an earlier recipe left
+        for pattern in (f"table_{key}.*", f"table_{key}_beside_paper.csv"):
+            for path in (folder / "tables").glob(pattern):
+                path.unlink()
     absent = {spec.title: spec.reason for key, spec in TABLES.items() if key not in tables}
     beside = {}
     for key, table in tables.items():
@@ -86,6 +91,8 @@ def _absent(reasons: Mapping[str, str]) -> str:
 
 def _curves(record: Record, folder: Path) -> dict[str, Path]:
     scores, efficiency = record.scores, record.efficiency
+    if "psnr" not in scores:  # another metric alone was asked for, or every image failed
+        scores = scores.assign(psnr=math.nan)
     matrices = [
         name for name in ("bicubic", "gfc+bicubic", "fcsr-gan", "pro-uigan", "hr") if (scores["pipeline"] == name).any()
     ]

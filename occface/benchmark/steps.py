@@ -18,7 +18,7 @@ import torch
 from occface import __version__, files
 from occface.benchmark.recipe import REFERENCE, DataEntry, MethodEntry
 from occface.dataset.reader import DatasetFile
-from occface.errors import UsageError
+from occface.errors import UsageError, first_line
 from occface.methods import METHODS
 from occface.methods.base import TrainableMethod, resolve
 from occface.methods.weights import CARD, LoadedMethod, load_method, untrained
@@ -111,7 +111,7 @@ class MakeData(Step):
         if entry.path:
             self.path = Path(entry.path)
         else:
-            self._source, self._config = _opened(name, entry)
+            self._source, self._config, self._photos = _opened(name, entry)
             self.path = folder / f"{files.safe_name(name)}-{self.key[:8]}.h5"
 
     @functools.cached_property
@@ -119,13 +119,12 @@ class MakeData(Step):
         """The content hash of a given file; else the hash of what it is made by, which determines its content."""
         if self.entry.path:
             return self.data.content_hash
-        photos = [photo.id for photo in self._source.photos()[: self._config.limit]]
-        return files.sha256_json([self._source.describe(), self._config.as_dict(), photos, __version__])
+        return files.sha256_json([self._source.describe(), self._config.as_dict(), self._photos, __version__])
 
     @property
     def work(self) -> int:
         """Photographs."""
-        return 0 if self.entry.path else len(self._source.photos()[: self._config.limit])
+        return 0 if self.entry.path else len(self._photos)
 
     @functools.cached_property
     def data(self) -> DatasetFile:
@@ -134,7 +133,10 @@ class MakeData(Step):
 
     def masks(self, split: str) -> tuple[str, ...]:
         """Return the mask types that a split has, or will have."""
-        return self.data.mask_types(split) if self.entry.path else tuple(self._config.masks)
+        if not self.entry.path:
+            return tuple(self._config.masks)
+        self.data.count(split)  # refuses a split that is not there
+        return self.data.mask_types(split)
 
     def is_done(self) -> bool:
         """Tell whether the file is there: its name holds the hash."""
@@ -167,12 +169,15 @@ class MakeData(Step):
             self.__dict__.pop("data", None)
 
 
-def _opened(name: str, entry: DataEntry) -> tuple[Any, Any]:
-    """Return the source and the configuration of a data set that is to be made."""
+def _opened(name: str, entry: DataEntry) -> tuple[Any, Any, list[str]]:
+    """Return the source and the configuration of a data set that is to be made, and the ids of the photographs to be used."""
     from occface.dataset.config import DatasetConfig
     from occface.sources import open_source
 
     options = dict(entry.options)
+    for key in ("masks", "detectors", "poses", "expressions"):
+        if not isinstance(options.get(key, []), list | tuple):
+            raise UsageError(f"expected '{key}' of data set '{name}' in the recipe to be a list, got {options[key]!r}")
     where: dict[str, Any] = {
         key: options.pop(key) for key in ("protocol", "count", "truncation", "identities", "max_pixels") if key in options
     }
@@ -183,10 +188,11 @@ def _opened(name: str, entry: DataEntry) -> tuple[Any, Any]:
             options[key] = tuple(options[key])
     try:
         source = open_source(entry.source, kind, **where, seed=options.get("seed", 0))
-        return source, DatasetConfig.from_preset(preset, **options)
-    except TypeError as error:
+        config = DatasetConfig.from_preset(preset, **options)
+        return source, config, [photo.id for photo in source.photos()[: config.limit]]
+    except (TypeError, ValueError) as error:
         raise UsageError(
-            f"data set '{name}' of the recipe has an option that making data sets does not know: {error}"
+            f"data set '{name}' of the recipe has an option that making data sets does not know or take: {first_line(error)}"
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import gc
 import math
@@ -104,22 +105,24 @@ def measured(
     dict
         Plain values: ``pipeline``, ``order``; ``parameters`` and ``size_kb`` (KB of 1024 bytes, safetensors) of all networks
         that a face passes, with ``counted`` saying which; ``macs`` (convolutions and matrix products; None where a method says
-        that it has none to count); ``median_ms``, ``p90_ms``, ``runs``; ``peak_memory_mb``, the most memory that a run took
-        beyond what was held before, of the device where that is an accelerator, else of the process (None where the system
-        does not say); ``device``, ``precision``.
+        that it has none to count); ``median_ms``, ``p90_ms``, ``runs``; ``peak_memory_mb``, the most memory that one more
+        run took beyond what was held before it, of the device where that is an accelerator, else of the process (None where
+        the system does not say); ``device``, ``precision``.
     """
     for _ in range(warm_up):
         pipeline(face)
         advance(1)
     _wait(device)
     seconds = []
+    for _ in range(runs):
+        begun = time.perf_counter()
+        pipeline(face)
+        _wait(device)
+        seconds.append(time.perf_counter() - begun)
+        advance(1)
     with _peak_memory(device) as peak:
-        for _ in range(runs):
-            begun = time.perf_counter()
-            pipeline(face)
-            _wait(device)
-            seconds.append(time.perf_counter() - begun)
-            advance(1)
+        pipeline(face)
+        _wait(device)
     networks = {name: network for stage in pipeline.stages for name, network in _networks(stage.name, stage.method)}
     return {
         "pipeline": pipeline.name,
@@ -171,13 +174,18 @@ def _peak_memory(device: torch.device) -> Iterator[list[float]]:
         yield peak
         peak[0] = (torch.cuda.max_memory_allocated(device) - held) / 2**20
         return
-    held_kb = _reset_peak() if device.type == "cpu" else math.nan
+    held_kb = _fresh_peak() if device.type == "cpu" else math.nan
     yield peak
     peak[0] = (_status("VmHWM") - held_kb) / 1024
 
 
-def _reset_peak() -> float:
+def _fresh_peak() -> float:
     """Set the process's peak of memory back to what it holds now (Linux), and return that in KB; NaN elsewhere."""
+    if not _RESET_PEAK.exists():
+        return math.nan
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:  # glibc keeps what earlier runs freed, and a run that finds it there would seem to need nothing
+        trim(0)
     try:
         _RESET_PEAK.write_text("5")
     except OSError:

@@ -23,7 +23,7 @@ from occface.occlusion.estimate import estimate_mask, flat_fill
 from occface.pipelines import Pipeline, order_of
 from occface.versions import source_hash
 
-__all__ = ["Unit", "evenly"]
+__all__ = ["Unit", "evenly", "source_of"]
 
 #: The parts of the package that restored faces depend on.
 RESTORING = (
@@ -147,7 +147,7 @@ class Unit:
                 self.mask_given,
                 __version__,
                 source_hash(RESTORING),
-                [_source_of(METHODS.get(stage.entry.method)) for stage in self.stages],
+                [source_of(METHODS.get(stage.entry.method)) for stage in self.stages],
             ]
         )
 
@@ -163,7 +163,7 @@ class Unit:
         return partial(estimate_mask, fill=flat_fill(self.data.configuration["fill"]))
 
 
-def _source_of(kind: type) -> str:
+def source_of(kind: type) -> str:
     """Return the SHA-256 of the file that a class was written in, which may be another distribution's."""
     path = getattr(sys.modules[kind.__module__], "__file__", None)
     return files.sha256_file(path) if path else ""

@@ -259,6 +259,19 @@ class Metric(Measure):
             If a judge's weights are not at hand.
         """
 
+    def seen(self, faces: RestoredFaces) -> dict[str, np.ndarray]:
+        """Return what its judge saw in the restored faces, where figures can draw it: arrays by name, N faces first.
+
+        Figures draw ``landmarks``, (N, 68, 2) in pixels of the crop, and ``parsing``, (N, H, W) uint8. Most metrics see nothing
+        that can be drawn.
+
+        Raises
+        ------
+        AssetError
+            If a judge's weights are not at hand.
+        """
+        return {}
+
 
 class SetMetric(Measure):
     """A measure of all faces together."""

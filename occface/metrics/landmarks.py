@@ -108,3 +108,7 @@ class Landmarks(Metric):
         sizes = lengths(reference)
         errors = nrmse(self._found(faces.result), reference) * sizes["outer_eyes"]
         return {f"nrmse_{name}": errors / size for name, size in sizes.items()}
+
+    def seen(self, faces: RestoredFaces) -> dict[str, np.ndarray]:
+        """Return the landmarks that are found in the restored faces."""
+        return {"landmarks": self._found(faces.result).astype(np.float32)}

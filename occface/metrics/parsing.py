@@ -176,3 +176,7 @@ class Parsing(Metric):
         counts = (~np.isnan(parts)).sum(axis=1)
         means = np.where(counts > 0, np.nansum(parts, axis=1) / np.maximum(counts, 1), np.nan)
         return {"iou": means} | {f"iou_{name}": scores[:, self._names.index(name)] for name in self.settings["each"]}
+
+    def seen(self, faces: RestoredFaces) -> dict[str, np.ndarray]:
+        """Return the parsing maps that the parser makes of the restored faces, in the classes that are compared."""
+        return {"parsing": self._seen(faces.result)}

@@ -1,346 +1,365 @@
-from typing import ClassVar
+import json
+import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
-import torch
-from skimage.metrics import peak_signal_noise_ratio
 
-from occface.benchmark import engine, restorations, units
-from occface.benchmark.engine import run_benchmark
+from occface import files
+from occface.benchmark import engine, restorations
+from occface.benchmark.engine import plan_benchmark, run_benchmark
 from occface.benchmark.scores import load_scores
-from occface.dataset.reader import FacePairs, collate
-from occface.errors import UsageError
-from occface.images import read_image, to_uint8
-from occface.methods import METHODS
-from occface.methods.base import Method
-from occface.methods.bicubic import Bicubic
+from occface.benchmark.steps import Place
+from occface.errors import OccfaceError, UsageError
 from occface.methods.gfc import GFC
 from occface.methods.weights import save_weights
-from occface.occlusion.cells import cell_mask
-from occface.occlusion.estimate import estimate_mask, flat_fill
 
-PIPELINES = ["bicubic"]
+pytestmark = pytest.mark.usefixtures("unshown")
 
 
 @pytest.fixture
-def recipe(dataset_path):
-    return {"datasets": {"faces": str(dataset_path)}, "pipelines": PIPELINES}
+def recipe(dataset_path, others):
+    return {"datasets": {"faces": str(dataset_path)}, "masks": ["square"], "pipelines": ["bicubic", "bicubic+paints"]}
 
 
-def test_scores_table_grid_and_report_are_written(tmp_path, recipe, dataset):
-    done = run_benchmark(recipe, tmp_path, device="cpu")
-    scores = load_scores(tmp_path / "scores")
-    assert len(scores) == 2 * 2
-    assert set(scores["mask_type"]) == {"irregular", "square"}
-    row = scores[(scores["mask_type"] == "square") & (scores["index"] == 1)].iloc[0]
-    face = dataset.record("test", 1, ["hr", "occluded/square/lr", "occluded/square/mask"])
-    lr = torch.from_numpy(face["occluded/square/lr"]).permute(2, 0, 1)[None].float() / 127.5 - 1
-    made = to_uint8(Bicubic.build("paper").hallucinate({"lr": lr}))
-    assert row["psnr"] == pytest.approx(peak_signal_noise_ratio(face["hr"], made[0]), abs=1e-6)
-    assert row["hole_area"] == pytest.approx(face["occluded/square/mask"].mean())
-    assert done.table.loc[("square", "SR", "Bicubic"), ("faces", "PSNR")] == pytest.approx(
-        scores[scores["mask_type"] == "square"]["psnr"].mean()
-    )
-    assert done.table.loc[("square", "SR", "Bicubic"), ("faces", "n")] == 2
-    assert "data:image/png;base64," in done.report.read_text(encoding="utf-8")
-    assert (tmp_path / "tables" / "table_1.tex").exists()
-    assert (tmp_path / "figures" / "comparison.png").exists()
+@pytest.fixture
+def ran(monkeypatch):
+    """The names of the steps that were run, in order."""
+    names = []
+    outcome = engine._outcome
+    monkeypatch.setattr(engine, "_outcome", lambda step, place: names.append(step.name) or outcome(step, place))
+    return names
 
 
-def test_what_is_scored_is_not_scored_again(tmp_path, recipe, monkeypatch):
-    first = run_benchmark(recipe, tmp_path, device="cpu")
-    asked = []
-    score = engine._score
-    monkeypatch.setattr(engine, "_score", lambda unit, *rest: asked.append(unit.mask) or score(unit, *rest))
-    again = run_benchmark(recipe, tmp_path, device="cpu")
-    assert asked == []
-    assert again.table.equals(first.table)
+def run(recipe, folder, **options):
+    return run_benchmark(recipe, folder, device="cpu", **options)
+
+
+def scores_of(folder):
+    """Return what is scored, without the times that differ from run to run."""
+    listed = files.read_json(folder / "scores" / "files.json")
+    return load_scores(folder / "scores", listed["scores"]).drop(columns="seconds")
+
+
+def states(folder):
+    return {name: step["state"] for name, step in files.read_json(folder / "plan.json")["steps"].items()}
+
+
+BOTH = ["score Bicubic on faces, square", "score Bicubic + paints on faces, square"]
+
+
+def test_only_what_is_missing_is_run(tmp_path, recipe, ran):
+    run(recipe, tmp_path)
+    first = scores_of(tmp_path)
+    assert ran == BOTH
+    run(recipe, tmp_path)
+    assert ran == BOTH
     next((tmp_path / "scores").glob("faces_square_bicubic_*.csv")).unlink()
-    assert run_benchmark(recipe, tmp_path, device="cpu").table.equals(first.table)
-    assert asked == ["square"]
-    run_benchmark(recipe, tmp_path, device="cpu", limit=1)
-    assert asked == ["square", "irregular", "square"]
+    run(recipe, tmp_path)
+    assert ran == [*BOTH, BOTH[0]]
+    pd.testing.assert_frame_equal(scores_of(tmp_path), first)
+    run(recipe, tmp_path, limit=1)
+    assert ran[3:] == BOTH
+    assert len(scores_of(tmp_path)) == 2
 
 
 def test_changed_scores_are_not_taken_for_ours(tmp_path, recipe):
-    first = run_benchmark(recipe, tmp_path, device="cpu")
+    run(recipe, tmp_path)
+    first = scores_of(tmp_path)
     path = next((tmp_path / "scores").glob("faces_square_bicubic_*.csv"))
-    text = path.read_text()
-    psnr = load_scores(tmp_path / "scores")["psnr"].iloc[-1]
-    changed = text.replace(repr(float(psnr)), "99.0")
-    assert changed != text
+    changed = path.read_text().replace(repr(float(first["psnr"].iloc[0])), "99.0")
+    assert changed != path.read_text()
     path.write_text(changed)
-    assert run_benchmark(recipe, tmp_path, device="cpu").table.equals(first.table)
+    with pytest.raises(UsageError, match="was changed since it was written"):
+        run(recipe, tmp_path, strategy="only-cache")
+    run(recipe, tmp_path)
+    pd.testing.assert_frame_equal(scores_of(tmp_path), first)
 
 
-class Fails(Bicubic):
-    """Cannot do the second face, and gives no numbers for dark ones."""
-
-    name = "fails"
-
-    def hallucinate(self, batch, generator=None):
-        if len(batch["lr"]) > 1:
-            raise RuntimeError("out of memory\nmore lines")
-        result = super().hallucinate(batch, generator)
-        return result / 0 * 0 if FAIL_BY_VALUE else result
-
-
-FAIL_BY_VALUE = False
+def test_more_pictured_faces_and_a_higher_limit_restore_what_is_missing(tmp_path, recipe, others):
+    run(recipe | {"pictured": 1}, tmp_path, limit=1)
+    assert [len(given) for given in others.paints.given] == [1]
+    run(recipe | {"pictured": 2}, tmp_path, limit=1)
+    assert [len(given) for given in others.paints.given] == [1, 1]
+    assert len(scores_of(tmp_path)) == 2
+    run(recipe | {"pictured": 2}, tmp_path)
+    assert len(others.paints.given) == 2  # it is there already
+    assert len(scores_of(tmp_path)) == 4
 
 
-def test_a_failed_image_is_a_row_with_an_error_and_in_no_mean(tmp_path, recipe, monkeypatch):
-    monkeypatch.setitem(METHODS._entries, "fails", Fails)
-    asked = {**recipe, "pipelines": ["bicubic", "fails"]}
-    one_by_one = run_benchmark(asked, tmp_path / "a", device="cpu")
-    assert one_by_one.failed == 0  # a batch that fails is tried face by face
-    monkeypatch.setitem(globals(), "FAIL_BY_VALUE", True)
-    done = run_benchmark(asked, tmp_path / "b", device="cpu")
-    scores = load_scores(tmp_path / "b" / "scores")
-    failed = scores[scores["pipeline"] == "fails"]
-    assert done.failed == len(failed) == 4
-    assert failed["psnr"].isna().all()
-    assert set(failed["error"]) == {"the result holds values that are not finite"}
-    assert done.table.loc[("square", "SR", "fails"), ("faces", "n")] == 0
-    assert np.isnan(done.table.loc[("square", "SR", "fails"), ("faces", "PSNR")])
+def test_a_setting_that_changes_is_scored_anew(tmp_path, recipe, ran, others, monkeypatch):
+    run(recipe, tmp_path)
+    plain = scores_of(tmp_path)
+    bright = recipe | {"methods": {"paints": {"preset": "test", "set": {"grey": 1.0}}}}
+    run(bright, tmp_path)
+    assert ran == [*BOTH, BOTH[1]]
+    assert (scores_of(tmp_path)["psnr"] == plain["psnr"]).tolist() == [True, True, False, False]
+    run(recipe | {"methods": {"paints": {"set": {"grey": 1.0}}}}, tmp_path)  # the same by another preset
+    assert len(ran) == 3
+    monkeypatch.setattr(others.paints, "stamp", "second")
+    run(bright, tmp_path)
+    assert ran[3:] == [BOTH[1]]
+
+
+def test_failed_images_are_counted_and_tried_again(tmp_path, recipe, others, monkeypatch):
+    asked = recipe | {"pipelines": ["bicubic", "fails"]}
+    monkeypatch.setattr(others.fails, "how", "value")
+    done = run(asked, tmp_path)
+    assert (done.failed, done.broken) == (2, {})
+    assert plan_benchmark(asked, tmp_path).steps[2]["state"] == "missing"
+    monkeypatch.setattr(others.fails, "how", "")
+    assert run(asked, tmp_path).failed == 0
+
+
+def learning(recipe, **settings):
+    return recipe | {
+        "pipelines": ["bicubic", "toy"],
+        "methods": {"toy": {"preset": "test", "set": settings}},
+        "timing": {"pipelines": ["toy"], "runs": 2, "warm_up": 1},
+    }
+
+
+def test_a_training_that_fails_stops_only_what_needs_it(tmp_path, recipe, ran, caplog):
+    done = run(learning(recipe, explode_at=1), tmp_path)
+    assert list(done.broken) == ["train toy on faces", "score toy on faces, square", "time toy"]
+    assert "finite" in done.broken["train toy on faces"]
+    assert done.broken["score toy on faces, square"] == done.broken["time toy"] == "waits for: train toy on faces"
+    assert "train toy on faces failed" in caplog.text
+    assert set(scores_of(tmp_path)["pipeline"]) == {"bicubic"}
+    assert states(tmp_path) == {
+        "data faces": "done", BOTH[0]: "done", "train toy on faces": "failed", "score toy on faces, square": "failed",
+        "time toy": "failed",
+    }  # fmt: skip
+    record = files.read_json(tmp_path / "plan.json")["steps"]
+    assert record["time toy"]["error"] == "waits for: train toy on faces"
+    missing = {step["name"]: step["seconds"] for step in plan_benchmark(learning(recipe), tmp_path).steps}
+    assert missing["train toy on faces"] is None  # what failed early says nothing of how long it takes
+    mended = run(learning(recipe), tmp_path)
+    assert mended.broken == {}
+    assert set(states(tmp_path).values()) == {"done"}
+    assert set(scores_of(tmp_path)["pipeline"]) == {"bicubic", "toy"}
+    assert ran.count(BOTH[0]) == 1
+
+
+def test_results_of_earlier_settings_do_not_stand_in_for_what_failed(tmp_path, recipe):
+    run(learning(recipe), tmp_path)
+    assert len(scores_of(tmp_path)) == 4
+    assert run(learning(recipe, explode_at=1), tmp_path).broken
+    assert set(scores_of(tmp_path)["pipeline"]) == {"bicubic"}
+    assert files.read_json(tmp_path / "scores" / "files.json")["efficiency"] == []
+
+
+def test_a_judge_that_cannot_be_trained_stops_only_what_it_judges(tmp_path, recipe):
+    asked = {
+        "datasets": recipe["datasets"],
+        "methods": {"face-parser": {"preset": "test"}},
+        "comparisons": [
+            {"masks": ["square"], "pipelines": ["bicubic"], "metrics": ["image"]},
+            {"masks": ["square"], "pipelines": ["hr"]},
+        ],
+        "metrics": {"image": {}, "parsing": {"parser": "@face-parser"}},
+    }
+    done = run(asked, tmp_path)  # the data set has no parsing maps
+    assert list(done.broken) == ["train face-parser on faces", "score Ground-truth HR on faces, square"]
+    assert set(scores_of(tmp_path)["pipeline"]) == {"bicubic"}
+
+
+def test_nothing_scored_is_an_error_that_says_why(tmp_path, recipe, others, monkeypatch):
+    def broken(method, device):
+        raise RuntimeError("no such device")
+
+    monkeypatch.setattr(others.searches, "load", broken)
+    message = "nothing was scored, 1 steps failed; the first: score searches on faces, square: RuntimeError: no such device"
+    with pytest.raises(OccfaceError, match=message):
+        run(recipe | {"pipelines": ["searches"]}, tmp_path)
+    assert states(tmp_path)["score searches on faces, square"] == "failed"
+
+
+def test_a_step_stands_although_what_it_was_made_from_is_gone(tmp_path, recipe, ran):
+    run(learning(recipe), tmp_path)
+    first, count = scores_of(tmp_path), len(ran)
+    shutil.rmtree(tmp_path / "runs")
+    planned = plan_benchmark(learning(recipe), tmp_path)
+    assert [step["name"] for step in planned.steps if step["state"] == "unneeded"] == ["train toy on faces"]
+    assert planned.text().endswith("0 of 5 steps are missing, about 0 s by earlier timings")
+    run(learning(recipe), tmp_path)
+    assert len(ran) == count
+    pd.testing.assert_frame_equal(scores_of(tmp_path), first)
+    next((tmp_path / "scores").glob("*toy*.csv")).unlink()
+    run(learning(recipe), tmp_path)
+    assert ran[count:] == ["train toy on faces", "score toy on faces, square"]
+    pd.testing.assert_frame_equal(scores_of(tmp_path), first)  # trained again, the same
+
+
+def test_never_keeps_what_is_there_whatever_it_was_made_from(tmp_path, recipe, ran, caplog):
+    run(learning(recipe), tmp_path)
+    first, count = scores_of(tmp_path), len(ran)
+    changed = learning(recipe, rate=0.5)
+    changed["pipelines"] = ["bicubic", "toy", "hr"]
+    run(changed, tmp_path, strategy="never")
+    assert ran[count:] == ["score Ground-truth HR on faces, square"]
+    assert "score toy on faces, square was made from other things than the recipe says now" in caplog.text
+    kept = scores_of(tmp_path)
+    pd.testing.assert_frame_equal(kept[kept["pipeline"] != "hr"].reset_index(drop=True), first)
+
+
+def test_always_makes_all_anew(tmp_path, recipe, ran, dataset_path):
+    run(learning(recipe), tmp_path)
+    first, count = scores_of(tmp_path), len(ran)
+    run(learning(recipe), tmp_path, strategy="always")
+    assert ran[count:] == ran[:count]
+    assert dataset_path.exists()
+    pd.testing.assert_frame_equal(scores_of(tmp_path), first)
+
+
+def test_strategies_that_cannot_be(tmp_path, recipe):
+    with pytest.raises(UsageError, match="unknown overwrite strategy 'newer': did you mean 'never'"):
+        run(recipe, tmp_path, strategy="newer")
+    with pytest.raises(UsageError, match=r"expected scores of a benchmark in .*run it first"):
+        run(recipe, tmp_path, strategy="only-cache")
+
+
+def test_an_interrupted_benchmark_goes_on_to_the_same_scores(tmp_path, recipe, others, monkeypatch):
+    monkeypatch.setattr(restorations, "BATCH", 1)
+    run(recipe, tmp_path / "whole")
+    others.paints.given.clear()
+    paint = others.paints.hallucinate
+
+    def killed_at_the_second(method, batch, generator=None):
+        if others.paints.given:
+            raise KeyboardInterrupt
+        return paint(method, batch, generator)
+
+    monkeypatch.setattr(others.paints, "hallucinate", killed_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe, tmp_path / "cut")
+    assert states(tmp_path / "cut") == {"data faces": "done", BOTH[0]: "done", BOTH[1]: "missing"}
+    assert not list((tmp_path / "cut" / "scores").glob("*paints*"))
+    monkeypatch.setattr(others.paints, "hallucinate", paint)
+    run(recipe, tmp_path / "cut")
+    assert len(others.paints.given) == 2  # one before, one after
+    pd.testing.assert_frame_equal(scores_of(tmp_path / "cut"), scores_of(tmp_path / "whole"))
+    pictures = sorted((tmp_path / "whole" / "restored").rglob("*.png"))
+    assert len(pictures) == 2 * 2 + 2 * 2  # both pipelines' faces, and what they were given
+    for picture in pictures:
+        assert (tmp_path / "cut" / picture.relative_to(tmp_path / "whole")).read_bytes() == picture.read_bytes()
+
+
+def test_two_workers_score_as_one_does(tmp_path, dataset_path):
+    recipe = {"datasets": {"faces": str(dataset_path)}, "pipelines": ["hr", "bicubic"], "metrics": ["image", "regions"]}
+    run(recipe, tmp_path / "one")
+    run(recipe, tmp_path / "two", workers=2)
+    pd.testing.assert_frame_equal(scores_of(tmp_path / "one"), scores_of(tmp_path / "two"))
+    facts = [sorted((tmp_path / name / "scores").glob("*_hr_*.json"))[0] for name in ("one", "two")]
+    one, two = (files.read_json(path) for path in facts)
+    assert one["key"] == two["key"]
+    assert states(tmp_path / "two") == states(tmp_path / "one")
+    # The rows of the true faces took no time: their files are the same to the byte.
+    for path in (tmp_path / "one" / "scores").glob("*_hr_*.csv"):
+        assert (tmp_path / "two" / "scores" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_a_worker_that_outlives_a_benchmark_sees_what_was_replaced(tmp_path, recipe):
+    def save(seed):
+        import torch
+
+        torch.manual_seed(seed)
+        gfc = GFC.build("test")
+        card = {"method": "gfc", "config": gfc.config, "finished": True, "steps": 1, "steps_planned": 1, "minutes": 0}
+        card |= {"data": {"content_hash": "", "source": ""}, "device": "cpu", "training": {"seed": seed}}
+        save_weights(tmp_path / "gfc", gfc.generator, card)
+
+    asked = recipe | {"pipelines": ["gfc+bicubic"], "methods": {"gfc": str(tmp_path / "gfc")}}
+    name, keys, psnr = "score GFC + Bicubic on faces, square", [], []
+    text = files.canonical_json(asked)
+    engine._steps_by_name.cache_clear()
+    for seed in (0, 1):
+        save(seed)
+        keys.append({step["name"]: step["key"] for step in plan_benchmark(asked, tmp_path).steps}[name])
+        assert engine._run_by_name((text, Place(tmp_path, "cpu"), None, name, keys[-1]))[0] == ""
+        psnr.append(load_scores(tmp_path / "scores")["psnr"].tolist())
+    assert psnr[0] != psnr[1]
+    error, _ = engine._run_by_name((text, Place(tmp_path, "cpu"), None, name, keys[0]))
+    assert error.startswith("the worker found other data, weights or code")
+
+
+def test_the_plan_says_what_is_done_and_how_long_the_rest_may_take(tmp_path, recipe):
+    planned = plan_benchmark(recipe, tmp_path / "out")
+    assert [step["state"] for step in planned.steps] == ["done", "missing", "missing"]
+    assert planned.text().splitlines() == [
+        "done                data faces",
+        f"missing          ?  {BOTH[0]}",
+        f"missing          ?  {BOTH[1]}",
+        "2 of 3 steps are missing, about 0 s by earlier timings; 2 of them were never timed",
+    ]
+    assert not (tmp_path / "out").exists()
+    run(recipe | {"pipelines": ["bicubic"]}, tmp_path / "out", limit=1)
+    record = files.read_json(tmp_path / "out" / "plan.json")
+    record["steps"][BOTH[0]] |= {"seconds": 30.0, "work": 2}
+    files.write_json(tmp_path / "out" / "plan.json", record)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")}
+    planned = plan_benchmark(recipe, tmp_path / "out")
+    assert [step["seconds"] for step in planned.steps] == [None, 30, 30]  # two faces; the second as its kind took
+    assert planned.text().splitlines()[1:] == [
+        f"missing       30 s  {BOTH[0]}",
+        f"missing       30 s  {BOTH[1]}",
+        "2 of 3 steps are missing, about 60 s by earlier timings",
+    ]
+    assert json.loads(json.dumps(planned.as_dict()))["steps"][1]["state"] == "missing"
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == before
+
+
+def test_data_sets_are_made_once(tmp_path, faces_folder, ran):
+    made = {"source": str(faces_folder), "test": 1, "limit": 2, "masks": ["square"]}
+    recipe = {"datasets": {"wild": made}, "pipelines": ["bicubic"]}
+    assert [step["state"] for step in plan_benchmark(recipe, tmp_path).steps] == ["missing", "missing"]
+    run(recipe, tmp_path)
+    run(recipe, tmp_path)
+    assert ran == ["data wild", "score Bicubic on wild, square"]
+    assert len(scores_of(tmp_path)) == 1
 
 
 def test_names_that_differ_in_odd_characters_are_kept_apart_and_files_of_others_are_left_alone(tmp_path, recipe, dataset_path):
     (tmp_path / "scores").mkdir()
     (tmp_path / "scores" / "mine.csv").write_text("mine")
-    names = {"a b": str(dataset_path), "a-b": str(dataset_path)}
-    done = run_benchmark({**recipe, "datasets": names}, tmp_path, device="cpu")
-    assert set(done.table.columns.unique(0)) == set(names)
+    run(recipe | {"datasets": {"a b": str(dataset_path), "a-b": str(dataset_path)}}, tmp_path)
+    assert set(scores_of(tmp_path)["dataset"]) == {"a b", "a-b"}
     assert (tmp_path / "scores" / "mine.csv").read_text() == "mine"
 
 
-def test_the_resolved_recipe_can_be_run_again(tmp_path, recipe):
-    first = run_benchmark(recipe, tmp_path, device="cpu")
-    assert run_benchmark(tmp_path / "recipe.yaml", tmp_path, device="cpu").table.equals(first.table)
+def test_the_resolved_recipe_can_be_run_again(tmp_path, recipe, ran, monkeypatch):
+    run(recipe, tmp_path / "out")
+    monkeypatch.chdir(tmp_path / "out")
+    run("recipe.yaml", tmp_path / "out")
+    assert ran == BOTH
 
 
-def test_what_failed_is_tried_again(tmp_path, recipe, monkeypatch):
-    monkeypatch.setitem(METHODS._entries, "fails", Fails)
-    monkeypatch.setitem(globals(), "FAIL_BY_VALUE", True)
-    asked = {**recipe, "pipelines": ["fails"]}
-    assert run_benchmark(asked, tmp_path, device="cpu").failed == 4
-    monkeypatch.setitem(globals(), "FAIL_BY_VALUE", False)
-    assert run_benchmark(asked, tmp_path, device="cpu").failed == 0
+def test_a_recipe_that_asks_for_what_is_not_there_leaves_earlier_scores(tmp_path, recipe):
+    run(recipe, tmp_path)
+    first = scores_of(tmp_path)
+    for change in ({"split": "val"}, {"masks": ["walk"]}, {"pipelines": ["bicubic+gfc"]}, {"methods": {"fhc": "nowhere"}}):
+        asked = recipe | {"pipelines": ["fhc+paints"] if "methods" in change else recipe["pipelines"]} | change
+        with pytest.raises(UsageError) as caught:
+            run(asked, tmp_path)
+        assert "\n" not in str(caught.value)
+    pd.testing.assert_frame_equal(scores_of(tmp_path), first)
 
 
-def test_a_recipe_that_asks_for_what_is_not_there_is_one_line(tmp_path, recipe):
-    for change, message in (
-        ({"split": "val"}, "no split 'val'"),
-        ({"masks": ["walk"]}, "no mask type 'walk'"),
-        ({"pipelines": ["bicubic+gfc"]}, "needs trained weights"),
-        ({"weights": {"gfc": str(tmp_path)}}, "expected a run folder"),
-    ):
-        with pytest.raises(UsageError, match=message):
-            run_benchmark({**recipe, **change}, tmp_path / "out", device="cpu")
-
-
-def test_weights_of_another_method_are_refused(tmp_path, recipe):
-    gfc = GFC.build("test")
-    save_weights(tmp_path, gfc.generator, {"method": "gfc", "config": gfc.config, "finished": True})
-    with pytest.raises(UsageError, match=r"as weights of 'fhc', but they are of 'gfc'"):
-        run_benchmark({**recipe, "weights": {"fhc": str(tmp_path)}}, tmp_path / "out", device="cpu")
-    with pytest.raises(UsageError, match="did you mean 'gfc'"):
-        run_benchmark({**recipe, "weights": {"gfcc": str(tmp_path)}}, tmp_path / "out", device="cpu")
-
-
-def test_other_code_is_scored_anew(tmp_path, recipe, monkeypatch):
-    run_benchmark(recipe, tmp_path, device="cpu")
-    asked = []
-    score = engine._score
-    monkeypatch.setattr(engine, "_score", lambda unit, *rest: asked.append(unit.mask) or score(unit, *rest))
-    monkeypatch.setattr(units, "source_hash", lambda parts=(): "other")
-    run_benchmark(recipe, tmp_path, device="cpu")
-    assert asked == ["irregular", "square"]
-
-
-class Peeks(Bicubic):
-    """Bicubic that asks for the true landmarks."""
-
-    name = "peeks"
-    needs = frozenset({"true landmarks"})
-
-
-def test_who_is_given_the_true_landmarks_is_said(tmp_path, recipe, monkeypatch):
-    monkeypatch.setitem(METHODS._entries, "peeks", Peeks)
-    done = run_benchmark({**recipe, "pipelines": ["bicubic", "peeks"]}, tmp_path, device="cpu")
-    assert "Given the true landmarks of the HR face: peeks." in done.printed
-    assert "true landmarks" not in run_benchmark(recipe, tmp_path, device="cpu").printed
-
-
-class Paints(Method):
-    """An inpainter with nothing to learn: it paints the hole in one grey, and remembers the masks that it was given."""
-
-    name = "paints"
-    role = "inpaint"
-    needs = frozenset({"mask"})
-    PRESETS: ClassVar = {"paper": {"grey": 0.0}, "test": {"grey": 0.5}}
-    stamp = "first"
-    given: ClassVar[list] = []
-
-    def fingerprint(self):
-        return {"stamp": type(self).stamp}
-
-    def hallucinate(self, batch, generator=None):
-        self.given.append(batch["mask"])
-        return torch.where(batch["mask"] == 1, torch.tensor(self.config["grey"]), batch["image"])
-
-
-@pytest.fixture
-def painting(recipe, monkeypatch):
-    monkeypatch.setitem(METHODS._entries, "paints", Paints)
-    monkeypatch.setattr(Paints, "given", [])
-    return {**recipe, "masks": ["square"], "pipelines": ["bicubic", "bicubic+paints"]}
-
-
-def test_settings_of_a_method_without_weights(tmp_path, painting, monkeypatch):
-    plain = run_benchmark(painting, tmp_path, device="cpu")
-    bright = {**painting, "settings": {"paints": {"preset": "test", "grey": 1.0}}}
-    changed = run_benchmark(bright, tmp_path, device="cpu")
-    row = ("square", "SR+PA", "Bicubic + paints")
-    assert changed.table.loc[row, ("faces", "PSNR")] != plain.table.loc[row, ("faces", "PSNR")]
-    assert "preset test (grey 1.0); departs from the preset paper in: grey 1.0" in changed.report.read_text(encoding="utf-8")
-    asked = []
-    score = engine._score
-    monkeypatch.setattr(engine, "_score", lambda unit, *rest: asked.append(unit.pipeline.name) or score(unit, *rest))
-    run_benchmark(bright, tmp_path, device="cpu")
-    assert asked == []
-    run_benchmark({**bright, "settings": {"paints": {"grey": 1.0}}}, tmp_path, device="cpu")
-    assert asked == []  # the same settings by another preset
-    monkeypatch.setattr(Paints, "stamp", "second")
-    run_benchmark(bright, tmp_path, device="cpu")
-    assert asked == ["bicubic+paints"]
-    with pytest.raises(UsageError, match="method 'paints' has no setting 'gray': did you mean 'grey'"):
-        run_benchmark({**painting, "settings": {"paints": {"gray": 1.0}}}, tmp_path, device="cpu")
-    with pytest.raises(UsageError, match="method 'gfc' needs trained weights"):
-        run_benchmark({**painting, "settings": {"gfc": {"preset": "cpu"}}}, tmp_path, device="cpu")
-
-
-def test_both_masks_are_two_rows_and_everyone_is_told(tmp_path, painting, dataset):
-    done = run_benchmark({**painting, "mask_given": ["true", "estimated"]}, tmp_path, device="cpu")
-    scores = load_scores(tmp_path / "scores")
-    assert scores.groupby(["pipeline", "mask_given"]).size().to_dict() == {
-        ("bicubic", ""): 2,
-        ("bicubic+paints", "estimated"): 2,
-        ("bicubic+paints", "true"): 2,
-    }
-    batch = collate([FacePairs(dataset, "test", ["square"])[face] for face in range(2)])
-    true, estimated = Paints.given[:2]
-    assert torch.equal(true, cell_mask(batch["mask"]))
-    assert torch.equal(estimated, estimate_mask(batch["lr"], flat_fill("gray")))
-    assert not torch.equal(true, estimated)
-    assert ("square", "SR+PA", "Bicubic + paints (mask estimated)") in done.table.index
-    for said in (done.printed, (tmp_path / "tables" / "table_1.tex").read_text()):
-        assert "Given the true mask of every face: Bicubic + paints." in said
-        assert "Given a mask estimated from the LR face: Bicubic + paints." in said
-    assert "told that holes are filled with mid-grey, 128 of 255" in done.printed
-    only = run_benchmark({**painting, "mask_given": "estimated"}, tmp_path, device="cpu")
-    assert ("square", "SR+PA", "Bicubic + paints") not in only.table.index
-
-
-def test_limits_hold_for_their_pipeline_and_the_caption_says_so(tmp_path, painting):
-    done = run_benchmark({**painting, "limits": {"bicubic+paints": 1}}, tmp_path, device="cpu")
-    n = done.table[("faces", "n")]
-    assert (n[("square", "SR", "Bicubic")], n[("square", "SR+PA", "Bicubic + paints")]) == (2, 1)
-    assert "n = 1 to 2" in done.printed
-    assert "Rows of smaller n" in done.printed
-
-
-def test_limits_and_pictures_take_faces_evenly():
-    assert units.evenly(100, 8) == (0, 14, 28, 42, 57, 71, 85, 99)
-    assert units.evenly(100, 1) == (0,)
-    assert units.evenly(3, 8) == (0, 1, 2)
-
-
-def test_restored_faces_are_kept_and_pictures_show_them(tmp_path, painting, dataset):
-    run_benchmark({**painting, "pictured": 1}, tmp_path, device="cpu")
-    one = read_image(tmp_path / "figures" / "comparison.png")
-    folders = sorted((path.name for path in (tmp_path / "restored").iterdir()), key=len)
-    assert [name.rsplit("_", 1)[0] for name in folders] == ["faces_square_bicubic", "faces_square_bicubic+paints"]
-    kept = sorted((tmp_path / "restored" / folders[1]).glob("*.png"))
-    assert [path.name for path in kept] == ["00000.png", "00001.png"]
-    batch = collate([FacePairs(dataset, "test", ["square"])[0]])
-    painted = Bicubic.build("paper").hallucinate(batch)
-    expected = to_uint8(torch.where(cell_mask(batch["mask"]) == 1, torch.tensor(0.0), painted))[0]
-    assert np.array_equal(read_image(kept[0]), expected)
-    calls = len(Paints.given)
-    run_benchmark({**painting, "pictured": 8}, tmp_path, device="cpu")
-    two = read_image(tmp_path / "figures" / "comparison.png")
-    assert two.shape[0] - one.shape[0] == 128 + 4  # the data set holds two faces
-    assert len(Paints.given) == calls  # nothing was painted again
-    (kept[1]).write_bytes(b"torn")
-    run_benchmark({**painting, "pictured": 8}, tmp_path, device="cpu")
-    assert len(Paints.given) == calls + 1
-    assert np.array_equal(read_image(tmp_path / "figures" / "comparison.png"), two)
-
-
-def test_faces_of_another_state_are_removed_and_nothing_else(tmp_path, painting):
-    run_benchmark(painting, tmp_path, device="cpu")
-    (tmp_path / "restored" / "mine.txt").write_text("mine")
-    before = {path.name for path in (tmp_path / "restored").iterdir()}
-    run_benchmark({**painting, "settings": {"paints": {"grey": 1.0}}}, tmp_path, device="cpu")
-    after = {path.name for path in (tmp_path / "restored").iterdir()}
-    assert len(after) == len(before) == 3
-    assert len(after - before) == 1
-
-
-def test_a_higher_limit_restores_only_what_is_missing(tmp_path, painting, monkeypatch):
-    run_benchmark({**painting, "pictured": 1}, tmp_path, device="cpu", limit=1)
-    assert [len(given) for given in Paints.given] == [1]
-    done = run_benchmark({**painting, "pictured": 1}, tmp_path, device="cpu")
-    assert [len(given) for given in Paints.given] == [1, 1]
-    assert set(done.table[("faces", "n")]) == {2}
-
-
-def test_what_was_restored_before_an_interruption_is_not_restored_again(tmp_path, painting, monkeypatch):
-    whole = run_benchmark(painting, tmp_path / "whole", device="cpu")
-    monkeypatch.setattr(restorations, "BATCH", 1)
-    Paints.given.clear()
-    paint = Paints.hallucinate
-
-    def killed_at_the_second(method, batch, generator=None):
-        if Paints.given:
-            raise KeyboardInterrupt
-        return paint(method, batch, generator)
-
-    monkeypatch.setattr(Paints, "hallucinate", killed_at_the_second)
-    with pytest.raises(KeyboardInterrupt):
-        run_benchmark(painting, tmp_path / "cut", device="cpu")
-    assert not list((tmp_path / "cut" / "scores").glob("*paints*"))
-    monkeypatch.setattr(Paints, "hallucinate", paint)
-    resumed = run_benchmark(painting, tmp_path / "cut", device="cpu")
-    assert len(Paints.given) == 2  # one before, one after
-    assert resumed.table.equals(whole.table)
-    names = [path.name for path in sorted((tmp_path / "whole" / "restored").iterdir())]
-    assert names == [path.name for path in sorted((tmp_path / "cut" / "restored").iterdir())]
-    for name in names:
-        for path in (tmp_path / "whole" / "restored" / name).glob("*.png"):
-            assert (tmp_path / "cut" / "restored" / name / path.name).read_bytes() == path.read_bytes()
-
-
-class Searches(Bicubic):
-    """Bicubic that says that it misses the first face of each call; what it must load first, it counts."""
-
-    name = "searches"
-    loaded: ClassVar[list] = []
-
-    def load(self, device):
-        self.loaded.append(device.type)
-
-    def hallucinate(self, batch, generator=None):
-        self.last_missed = torch.arange(len(batch["lr"])) == 0
-        return super().hallucinate(batch, generator)
-
-
-def test_faces_that_a_search_missed_are_counted_in_scores_and_in_words(tmp_path, recipe, monkeypatch):
-    monkeypatch.setitem(METHODS._entries, "searches", Searches)
-    monkeypatch.setattr(Searches, "loaded", [])
-    done = run_benchmark({**recipe, "masks": ["square"], "pipelines": ["bicubic", "searches"]}, tmp_path, device="cpu")
-    scores = load_scores(tmp_path / "scores").set_index(["pipeline", "index"])
-    assert scores.loc["searches", "missed"].tolist() == [1, 0]
-    assert scores.loc["bicubic", "missed"].isna().all()
-    assert "searches missed its aim on 1 of 2 faces (faces, square)." in done.printed
-    assert Searches.loaded == ["cpu"]
+def test_steps_of_the_whole_benchmark_come_as_they_must(whole):
+    steps = files.read_json(whole.folder / "plan.json")["steps"]
+    assert {entry["state"] for entry in steps.values()} == {"done"}
+    assert whole.done.broken == {}
+    assert sum(name.startswith("train ") for name in steps) == 5
+    settings = files.read_json(next((whole.folder / "runs").glob("gfc-*/weights.json")))["config"]
+    assert settings["parser"] == str(next((whole.folder / "runs").glob("face-parser-on-parsed-*")))
+    scores = load_scores(whole.folder / "scores")
+    of = scores.groupby(["dataset", "pipeline", "trained_on", "mask_given"]).size().to_dict()
+    assert of == {
+        ("faces", "bicubic", "", ""): 1, ("faces", "pro-uigan", "faces", ""): 1, ("faces", "pro-uigan", "parsed", ""): 1,
+        ("parsed", "bicubic", "", ""): 2, ("parsed", "gfc+bicubic", "parsed", "true"): 2,
+        ("parsed", "gfc+bicubic", "parsed", "estimated"): 2, ("parsed", "hr", "", ""): 2,
+        ("parsed", "pro-uigan", "parsed", ""): 2, ("parsed", "pro-uigan:p-fp", "parsed", ""): 2,
+    }  # fmt: skip
+    judged = scores.groupby("dataset")["iou"].count().to_dict()
+    assert judged == {"faces": 0, "parsed": 12}
+    assert np.isfinite(scores["psnr"][scores["pipeline"] != "hr"]).all()

@@ -1,0 +1,128 @@
+import json
+import shutil
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from occface.benchmark.engine import run_benchmark
+from occface.benchmark.record import Record
+from occface.benchmark.show import _facts, _notes
+from occface.benchmark.tables import TABLES
+
+MADE = {"1", "2", "4", "5", "6", "parsing", "stages", "by-hole-area"}
+
+
+def test_every_table_that_there_are_scores_for_is_built_and_written(whole):
+    done = whole.done
+    assert set(done.tables) >= MADE
+    assert not {"3", "7", "by-pose", "by-mask-size"} & set(done.tables)
+    for key in done.tables:
+        for suffix in (".csv", ".md", ".tex"):
+            assert (whole.folder / "tables" / f"table_{key}{suffix}").stat().st_size
+    scores = Record(whole.folder).scores
+    own = scores[(scores["pipeline"] == "pro-uigan") & (scores["dataset"] == "parsed")]
+    assert done.tables["1"].loc[("square", "joint", "Pro-UIGAN"), ("parsed", "PSNR")] == pytest.approx(own["psnr"].mean())
+    assert done.tables["1"].loc[("square", "joint", "Pro-UIGAN"), ("parsed", "n")] == 2
+    across = done.tables["5"]["faces"]["PSNR"].to_dict()
+    learnt = scores[(scores["pipeline"] == "pro-uigan") & (scores["dataset"] == "faces")].set_index("trained_on")["psnr"]
+    assert across == pytest.approx({("square", "Pro-UIGAN", name): learnt[name] for name in ("faces", "parsed")})
+    assert ("square", "reference", "Ground-truth HR") in done.tables["6"].index
+    assert done.tables["4"]["time"]["runs"].tolist() == [3, 3]
+
+
+def test_what_is_printed_and_what_json_gets(whole):
+    done = whole.done
+    for key in MADE:
+        assert TABLES[key].title in done.printed
+    assert done.text().endswith(f"report: {whole.folder / 'report.html'}")
+    plain = json.loads(json.dumps(done.as_dict(), allow_nan=False))
+    assert (plain["failed"], plain["broken"]) == (0, {})
+    first = plain["tables"]["1"][0]
+    assert (first["mask type"], first["method"], first["parsed/n"]) == ("square", "Bicubic", 2)
+    assert len(plain["claims"]) == len(done.claims) == len(pd.read_csv(whole.folder / "claims.csv"))
+
+
+def test_the_report_holds_tables_figures_and_what_is_missing(whole):
+    report = whole.done.report.read_text(encoding="utf-8")
+    assert "data:image/png;base64," in report
+    for said in ("Table I: face hallucination", "Claims of the paper", "No Table VII: facial expressions: no expressions"):
+        assert said in report
+    for name in ("comparison_parsed_square.png", "stages_parsed_square_pro-uigan.png", "worst_parsed_square.png"):
+        assert (whole.folder / "figures" / name).exists()
+
+
+def shown_files(folder):
+    parts = [folder / "claims.csv", folder / "report.html", *(folder / "tables").iterdir(), *(folder / "figures").iterdir()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in parts}
+
+
+def test_only_cache_builds_the_same_bytes_without_data_and_weights(whole, tmp_path, monkeypatch):
+    folder = tmp_path / "copy"
+    shutil.copytree(whole.folder, folder, ignore=shutil.ignore_patterns("runs", "judges", "report.html", "claims.csv"))
+    for made in ("tables", "figures"):
+        shutil.rmtree(folder / made)
+    (folder / "tables").mkdir()
+    (folder / "tables" / "table_7.csv").write_text("of an earlier recipe")
+    (folder / "tables" / "mine.csv").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    recipe = whole.recipe | {"datasets": {"parsed": "gone.h5", "faces": "gone too.h5"}}
+    done = run_benchmark(recipe, folder, strategy="only-cache")
+    (folder / "tables" / "mine.csv").unlink()
+    assert shown_files(folder) == shown_files(whole.folder)
+    assert done.printed == whole.done.printed
+    assert not (folder / "runs").exists()
+
+
+def test_a_benchmark_whose_images_all_failed_still_says_so(tmp_path, dataset_path, others, monkeypatch, caplog):
+    monkeypatch.setattr(others.fails, "how", "raise")
+    monkeypatch.setattr(others.toy, "phases", lambda method: 1 / 0)
+    recipe = {
+        "datasets": {"faces": str(dataset_path)},
+        "methods": {"toy": {"preset": "test"}},
+        "masks": ["square"],
+        "pipelines": ["fails", "toy"],
+    }
+    done = run_benchmark(recipe, tmp_path, device="cpu")
+    assert done.failed == 2
+    assert "2 images failed; they are counted in every table, and in no mean." in done.printed
+    assert "Not done: train toy on faces (ZeroDivisionError: division by zero)." in done.printed
+    assert "Not done: score toy on faces, square (waits for: train toy on faces)." in done.printed
+    assert "2 images failed" in caplog.text
+    assert done.report.exists()
+
+
+def notes_of(*shown):
+    return "\n".join(_notes(SimpleNamespace(shown=[SimpleNamespace(facts=facts) for facts in shown])))
+
+
+def facts_of(name, mask_given="", fill="gray", **about):
+    entry = {"takes_mask": bool(mask_given), "needs": [], "training": {"finished": True}} | about
+    return {"methods": {name: entry}, "mask_given": mask_given, "fill": fill}
+
+
+def test_who_is_given_what_is_said():
+    plain = notes_of(facts_of("bicubic"))
+    assert "mask" not in plain
+    assert "landmarks" not in plain
+    assert "Given the true mask of every face: GFC. No other" in notes_of(facts_of("bicubic"), facts_of("gfc", "true"))
+    both = notes_of(facts_of("gfc", "true"), facts_of("gfc", "estimated"))
+    assert "Given the true mask of every face, except in rows that say otherwise: GFC." in both
+    assert "told that holes are filled with mid-grey, 128 of 255; they were given to: GFC." in both
+    assert "not told of the fill" in notes_of(facts_of("gfc", "estimated", fill="noise"))
+    assert "LR landmarks were estimated" in notes_of(facts_of("pro-uigan", needs=["landmarks"]))
+    given = notes_of(facts_of("pro-uigan:p-gt", needs=["true landmarks"]))
+    assert "Given the true landmarks of the HR face: P+GT." in given
+    stopped = notes_of(facts_of("fhc", training={"finished": False}))
+    assert "FHC was stopped before the end of its training" in stopped
+
+
+def test_provenance_says_how_each_method_came_about(whole):
+    facts = _facts(Record(whole.folder))
+    assert set(facts["Data sets"]) == {"parsed", "faces"}
+    assert facts["Data sets"]["faces"].startswith("4 train, 2 test; content ")
+    trained = facts["Trained"]
+    assert "preset test, seed 0, 6 steps in " in trained["gfc, on parsed"]
+    assert "departs from the preset paper in: " in trained["gfc, on parsed"]
+    assert {"pro-uigan, on parsed", "pro-uigan, on faces", "pro-uigan:p-fp, on parsed"} <= set(trained)
+    assert facts["Metrics"]["psnr"].startswith("PSNR")

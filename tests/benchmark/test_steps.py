@@ -1,0 +1,157 @@
+import pytest
+import safetensors.torch
+import torch
+
+from occface import files
+from occface.benchmark.recipe import DataEntry, MethodEntry
+from occface.benchmark.steps import MakeData, Place, Stage, Train, is_trained_here, referred, referring
+from occface.dataset.reader import DatasetFile
+from occface.errors import OccfaceError, UsageError
+from occface.methods.gfc import GFC
+from occface.methods.weights import save_weights
+
+CPU = torch.device("cpu")
+
+
+def ignore(amount):
+    """Take no notice of progress."""
+
+
+@pytest.fixture
+def given(dataset_path, tmp_path):
+    return MakeData("faces", DataEntry(path=str(dataset_path)), tmp_path / "datasets")
+
+
+def test_a_data_set_that_is_there_is_done_and_never_removed(given, dataset, dataset_path):
+    assert given.is_done()
+    assert given.key == dataset.content_hash
+    assert given.masks("test") == ("irregular", "square")
+    given.forget()
+    assert dataset_path.exists()
+    with pytest.raises(UsageError, match="no split 'val'"):
+        given.masks("val")
+
+
+def test_a_data_set_is_made_as_its_options_say_and_known_by_them(faces_folder, tmp_path):
+    options = {"test": 1, "masks": ["square"], "limit": 2, "seed": 3}
+    step = MakeData("wild faces", DataEntry(source=str(faces_folder), options=options), tmp_path)
+    assert (step.is_done(), step.is_there(), step.work, step.masks("test")) == (False, False, 2, ("square",))
+    step.run(Place(tmp_path), ignore)
+    assert step.is_done()
+    assert step.path.name.startswith("wild-faces-")
+    made = DatasetFile(step.path)
+    assert {split: made.count(split) for split in made.splits} == {"train": 1, "test": 1}
+    assert made.configuration["seed"] == 3
+    again = MakeData("wild faces", DataEntry(source=str(faces_folder), options=dict(options)), tmp_path)
+    assert again.is_done()
+    other = MakeData("wild faces", DataEntry(source=str(faces_folder), options=options | {"seed": 4}), tmp_path)
+    assert (other.is_done(), other.is_there()) == (False, True)
+    step.forget()
+    assert not again.is_done()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"masks": "square"}, "expected 'masks' of data set 'wild' in the recipe to be a list, got 'square'"),
+        ({"poses": 3}, "expected 'poses' of data set 'wild' in the recipe to be a list, got 3"),
+        ({"masks": ["squre"]}, "did you mean 'square'"),
+        ({"tests": 2}, "'wild' of the recipe has an option that making data sets does not know or take: .*'tests'"),
+        ({"limit": "many"}, "does not know or take"),
+        ({"count": 3}, "has no setting 'count'"),
+        ({"preset": "papers"}, "did you mean 'paper'"),
+        ({"source_type": "helena"}, "did you mean 'helen'"),
+    ],
+)
+def test_options_of_a_data_set_that_cannot_be_are_one_line(faces_folder, tmp_path, options, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        MakeData("wild", DataEntry(source=str(faces_folder), options=options), tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def trained(given, folder, settings=None, seed=0, company=None, method="toy"):
+    entry = MethodEntry(method, preset="test", settings=settings or {}, seed=seed)
+    return Train(method, entry, given, company or {}, folder / "runs")
+
+
+def test_a_training_is_known_by_all_that_its_weights_depend_on(given, parsed_path, tmp_path, others):
+    elsewhere = MakeData("faces", DataEntry(path=str(parsed_path)), tmp_path)
+    parser = trained(given, tmp_path, method="face-parser")
+    other = trained(given, tmp_path, method="face-parser", seed=1)
+    alone = trained(given, tmp_path)
+    steps = [
+        alone,
+        trained(given, tmp_path, {"rate": 0.01}),
+        trained(given, tmp_path, seed=1),
+        trained(elsewhere, tmp_path),
+        trained(given, tmp_path, {"parser": "@face-parser"}, company={"face-parser": parser}, method="gfc"),
+        trained(given, tmp_path, {"parser": "@face-parser"}, company={"face-parser": other}, method="gfc"),
+    ]
+    assert len({step.key for step in steps}) == len({step.folder for step in steps}) == len(steps)
+    assert trained(given, tmp_path, {"rate": "0.05"}).key == alone.key  # what the preset says already
+    assert steps[4].needs == (given, parser)
+    assert (alone.work, steps[4].work, alone.name) == (6, 6, "train toy on faces")
+    with pytest.raises(UsageError, match="method 'toy' has no setting 'rat'"):
+        trained(given, tmp_path, {"rat": 1})
+
+
+def test_a_training_is_done_when_it_came_to_its_end(given, tmp_path, others):
+    step = trained(given, tmp_path)
+    assert (step.is_done(), step.is_there()) == (False, False)
+    step.run(Place(tmp_path, "cpu"), ignore)
+    assert (step.is_done(), step.is_there()) == (True, True)
+    assert (trained(given, tmp_path, seed=1).is_done(), trained(given, tmp_path, seed=1).is_there()) == (False, True)
+    card = files.read_json(step.folder / "weights.json")
+    assert (card["steps"], card["training"]["seed"]) == (12, 0)
+    stage = Stage("toy", step.entry, step)
+    assert stage.identity == step.key
+    assert stage.load(CPU).card["sha256"] == card["sha256"]
+    files.write_json(step.folder / "weights.json", card | {"finished": False})
+    assert not step.is_done()
+    step.forget()
+    assert (step.is_there(), list(step.folder.glob("[!.]*"))) == (False, [])
+
+
+def test_a_training_that_diverges_says_so(given, tmp_path, others):
+    step = trained(given, tmp_path, {"explode_at": 1})
+    with pytest.raises(OccfaceError, match="finite"):
+        step.run(Place(tmp_path, "cpu"), ignore)
+    assert not step.is_done()
+
+
+def test_names_in_settings():
+    settings = {"parser": "@face-parser", "landmarker": "fan:@fan:small", "steps": 3, "note": "nothing"}
+    assert list(referred(settings)) == ["face-parser", "fan:small"]
+    assert referring(settings, {"face-parser": "p", "fan:small": "f"}) == settings | {"parser": "p", "landmarker": "fan:f"}
+
+
+@pytest.fixture
+def weights(tmp_path):
+    gfc = GFC.build("test")
+    card = {"method": "gfc", "config": gfc.config, "finished": True, "data": {"content_hash": "abc", "source": "folder"}}
+    save_weights(tmp_path / "gfc", gfc.generator, card)
+    return tmp_path / "gfc"
+
+
+def test_weights_that_are_given(weights):
+    stage = Stage("gfc", MethodEntry("gfc", weights=str(weights)), None)
+    assert stage.takes_mask
+    assert stage.identity == files.sha256_file(weights / "weights.safetensors")
+    assert stage.learnt_from({"abc": "ours"}) == "ours"
+    assert stage.learnt_from({}) == "folder"
+    state = safetensors.torch.load_file(weights / "weights.safetensors")
+    assert all(torch.equal(value, state[name]) for name, value in stage.load(CPU).method.generator.state_dict().items())
+    with pytest.raises(UsageError, match=r"as weights of 'fhc', but they are of 'gfc'"):
+        _ = Stage("fhc", MethodEntry("fhc", weights=str(weights)), None).identity
+    with pytest.raises(UsageError, match="expected a run folder"):
+        _ = Stage("gfc", MethodEntry("gfc", weights=str(weights.parent)), None).identity
+
+
+def test_who_takes_a_mask_is_known_before_training(given, tmp_path, others):
+    assert not Stage("toy", MethodEntry("toy", preset="test"), trained(given, tmp_path)).takes_mask
+    for name in ("gfc", "fcsr-gan"):
+        assert Stage(name, MethodEntry(name, preset="test"), trained(given, tmp_path, method=name)).takes_mask
+    assert Stage("paints", MethodEntry("paints", preset="test"), None).takes_mask
+    assert is_trained_here(MethodEntry("toy"))
+    assert not is_trained_here(MethodEntry("toy", weights="x"))
+    assert not is_trained_here(MethodEntry("paints"))

@@ -1,0 +1,101 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from occface import files
+from occface.benchmark import timing
+from occface.benchmark.plan import make_plan
+from occface.benchmark.recipe import load_recipe
+from occface.benchmark.steps import Place
+from occface.methods.bicubic import Bicubic
+from occface.methods.weights import LoadedMethod
+from occface.pipelines import Pipeline
+
+CPU = torch.device("cpu")
+FACE = {"lr": torch.zeros(1, 3, 16, 16)}
+
+
+class Convolves(Bicubic):
+    """Bicubic, then a convolution of another network; it takes as much memory as it is told, in so many parts."""
+
+    name = "convolves"
+    megabytes, parts = 0, 1
+
+    def load(self, device):
+        self.network = nn.Conv2d(3, 5, 3, padding=1, bias=False).to(device)
+
+    def asked(self):
+        return {"judge": self.network}
+
+    def hallucinate(self, batch, generator=None):
+        held = [torch.ones(self.megabytes * 2**18 // self.parts) for _ in range(self.parts)]
+        made = super().hallucinate(batch)
+        return made + 0 * self.network(made)[:, :3] + 0 * len(held)
+
+
+def pipeline_of(method):
+    method.load(CPU)
+    return Pipeline(method.name, "SR", (LoadedMethod(method.name, method, {}),))
+
+
+def test_what_is_counted_and_how_much_it_computes():
+    advanced = []
+    figures = timing.measured(pipeline_of(Convolves({})), FACE, 4, 2, CPU, advanced.append)
+    assert figures["counted"] == "judge (of convolves)"
+    assert figures["parameters"] == 3 * 5 * 9
+    assert figures["size_kb"] == pytest.approx(4 * 135 / 1024, rel=0.5)  # and the header of the file
+    assert figures["macs"] == 128 * 128 * 5 * 3 * 9
+    assert (figures["runs"], sum(advanced), figures["precision"]) == (4, 6, "float32")
+    assert 0 < figures["median_ms"] <= figures["p90_ms"]
+    assert figures["device"].startswith("cpu")
+
+
+def test_times_are_those_of_the_runs_and_not_of_warming_up(monkeypatch):
+    ticks = iter([0.0, 0.010, 1.0, 1.030, 2.0, 2.020, 3.0, 3.100])
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(ticks))
+    figures = timing.measured(pipeline_of(Bicubic({})), FACE, 4, 3, CPU)
+    assert figures["median_ms"] == pytest.approx(25)
+    assert figures["p90_ms"] == pytest.approx(30 + 0.7 * 70)  # numpy's linear interpolation between the third and the fourth
+    assert figures["counted"] == "nothing is learnt"
+    assert (figures["parameters"], figures["size_kb"], figures["macs"]) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("parts", [1, 64, 1024])
+def test_peak_memory_is_what_one_run_takes(monkeypatch, parts):
+    monkeypatch.setattr(Convolves, "megabytes", 64)
+    monkeypatch.setattr(Convolves, "parts", parts)
+    figures = timing.measured(pipeline_of(Convolves({})), FACE, 2, 1, CPU)
+    if math.isnan(timing._fresh_peak()):
+        assert figures["peak_memory_mb"] is None
+    else:
+        assert figures["peak_memory_mb"] == pytest.approx(64, abs=12)
+
+
+def test_a_method_without_a_cost_has_none(monkeypatch):
+    monkeypatch.setattr(Convolves, "countable", False)
+    assert timing.measured(pipeline_of(Convolves({})), FACE, 1, 1, CPU)["macs"] is None
+
+
+def test_figures_are_made_anew_when_the_pipeline_or_the_runs_change(tmp_path, dataset_path, others):
+    def planned(grey=0.0, runs=2):
+        recipe = {
+            "datasets": {"faces": str(dataset_path)},
+            "masks": ["square"],
+            "pipelines": ["bicubic+paints"],
+            "methods": {"paints": {"set": {"grey": grey}}},
+            "timing": {"pipelines": ["bicubic+paints"], "runs": runs, "warm_up": 1},
+        }
+        return make_plan(load_recipe(recipe), tmp_path).times[0]
+
+    step = planned()
+    assert (step.is_done(), step.work) == (False, 3)
+    step.run(Place(tmp_path, "cpu"), lambda amount: None)
+    assert planned().is_done()
+    assert files.read_json(step.path)["order"] == "SR+PA"
+    assert len(others.paints.given) == 5  # one warms up, two are timed, one shows the memory, one is counted
+    for other in (planned(grey=1.0), planned(runs=3)):
+        assert (other.is_done(), other.is_there()) == (False, True)
+    step.forget()
+    assert not planned().is_there()
