@@ -139,7 +139,7 @@ class FaceParser(TrainableMethod):
             "ema_decay": 0.999,
             "grad_clip": 1.0,
         },
-        "cpu": _SMALL | {"steps": 2500},
+        "cpu": _SMALL | {"steps": 1250},
         "demo": _SMALL | {"classes": 11, "size": 128, "batch_size": 8, "steps": 150, "warmup_steps": 10, "ema_decay": 0.95},
         "test": _SMALL
         | {"classes": 11, "width": 4, "size": 64, "batch_size": 4, "steps": 4, "warmup_steps": 1, "ema_decay": 0.9},

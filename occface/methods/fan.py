@@ -99,7 +99,7 @@ class FanMethod(TrainableMethod):
     PRESETS: ClassVar[dict[str, Config]] = {
         "paper": _PAPER,
         "gpu": _SMALL | {"stacks": 2, "width": 128, "batch_size": 32, "steps": 20_000, "lr": 1e-3, "ema_decay": 0.999},
-        "cpu": _SMALL | {"steps": 1500},
+        "cpu": _SMALL | {"steps": 1100},
         "demo": _SMALL | {"width": 32, "batch_size": 8, "steps": 400, "ema_decay": 0.95},
         "test": _SMALL | {"width": 16, "batch_size": 4, "steps": 4, "ema_decay": 0.9},
     }

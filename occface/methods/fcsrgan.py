@@ -169,7 +169,7 @@ class FCSRGAN(TrainableMethod):
             "lr_schedule": "cosine",
             "grad_clip": 1.0,
         },
-        "cpu": _SMALL | {"steps_completion": 500, "steps_joint": 2200},
+        "cpu": _SMALL | {"steps_completion": 300, "steps_joint": 900},
         "demo": _SMALL
         | {
             "width": 16,

@@ -142,7 +142,7 @@ class FHC(TrainableMethod):
     PRESETS: ClassVar[dict[str, Config]] = {
         "paper": _PAPER,
         "gpu": _PAPER | {"batch_size": 32, "steps": 20_000, "steps_per_epoch": 200, "grad_clip": 1.0},
-        "cpu": _SMALL | {"steps": 1500, "ema_decay": 0.995},
+        "cpu": _SMALL | {"steps": 1100, "ema_decay": 0.995},
         "demo": _SMALL | {"stacks": 1, "steps": 200, "warmup_steps": 0, "batch_size": 8, "ema_decay": 0.95},
         "test": _SMALL
         | {

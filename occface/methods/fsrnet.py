@@ -69,7 +69,7 @@ _SMALL: Config = _PAPER | {
 _PRESETS: dict[str, Config] = {
     "paper": _PAPER,
     "gpu": _PAPER | {"batch_size": 32, "steps": 12_000, "lr": 5e-4, "lr_schedule": "cosine", "grad_clip": 1.0},
-    "cpu": _SMALL | {"steps": 1400, "ema_decay": 0.995},
+    "cpu": _SMALL | {"steps": 1050, "ema_decay": 0.995},
     "demo": _SMALL | {"encoder_blocks": 2, "decoder_blocks": 1, "batch_size": 8, "steps": 200, "ema_decay": 0.95},
     "test": _SMALL
     | {

@@ -210,7 +210,7 @@ class GFC(TrainableMethod):
             "grad_clip": 1.0,
         },
         "cpu": _SMALL
-        | {"fc_dim": 512, "discriminator_width": 16, "steps_reconstruction": 1500, "steps_local": 500, "steps_global": 1500},
+        | {"fc_dim": 512, "discriminator_width": 16, "steps_reconstruction": 550, "steps_local": 100, "steps_global": 400},
         "demo": _SMALL
         | {"lr": 2e-3, "batch_size": 8, "steps_reconstruction": 150, "steps_local": 20, "steps_global": 30, "ema_decay": 0.95},
         "test": _SMALL

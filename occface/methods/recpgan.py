@@ -73,7 +73,7 @@ _PAPER: Config = {
 _SMALL: Config = _PAPER | {
     "channels": 24,
     "fan_channels": 24,
-    "norm": "none",
+    "norm": "group",
     "attention": "linear",
     "skip": True,
     "guides": 2,
@@ -134,7 +134,7 @@ class ReCPGAN(TrainableMethod):
             "lr_schedule": "cosine",
             "grad_clip": 1.0,
         },
-        "cpu": _SMALL | {"steps": 2500},
+        "cpu": _SMALL | {"steps": 1100},
         "demo": _SMALL
         | {"channels": 16, "fan_channels": 16, "guides": 1, "batch_size": 4, "lr": 2e-3, "steps": 300, "ema_decay": 0.97},
         "test": _SMALL

@@ -95,7 +95,7 @@ class CPGAN(nn.Module):
         self.up = nn.Sequential(conv3x3(channels, 4 * channels), nn.PixelShuffle(2))
         self.landmarks = _LandmarkHourglass(channels, fan_channels, landmarks)
         self.joined = conv3x3(channels + landmarks, channels)
-        drawing = max(channels // 4, 8)  # in narrow networks too: the picture passes a ReLU here
+        drawing = max(channels // 4, 16)  # in narrow networks too: the picture passes a ReLU here
         self.head = nn.Sequential(
             ResidualBlock(channels, norm),
             nn.Conv2d(channels, drawing, 5, padding=2),

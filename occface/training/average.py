@@ -15,7 +15,9 @@ __all__ = ["RunningAverage"]
 class RunningAverage:
     """A copy of a network that follows it: after each step, ``decay`` of itself and ``1 - decay`` of the network.
 
-    After the first step it is the network as it then is. Buffers follow like weights; counts are copied. It is
+    After the first step it is the network as it then is. Early on it follows more closely: after n steps the decay is at most
+    n / (n + 9), so that it looks back over about a ninth of the steps so far, and short trainings do not end with what their
+    networks were like at first. Buffers follow like weights; counts are copied. It is
     `torch.optim.swa_utils.AveragedModel` with its count of steps on the host: that class reads it from the device at each step,
     and so waits for all work there.
 
@@ -24,7 +26,7 @@ class RunningAverage:
     network : Module
         The network to follow.
     decay : float
-        0 to 1.
+        0 to 1; reached after 9 decay / (1 - decay) steps.
 
     Examples
     --------
@@ -33,14 +35,14 @@ class RunningAverage:
     >>> for value in (1.0, 2.0):
     ...     _ = nn.init.constant_(layer.weight, value)
     ...     average.update(layer)
-    >>> round(average.network.weight.item(), 3)
-    1.1
+    >>> round(average.network.weight.item(), 3)  # 0.1 of the first value, 0.9 of the second
+    1.9
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.network = copy.deepcopy(network).requires_grad_(False)
         self.steps = 0
-        self._follow: Any = get_ema_multi_avg_fn(decay)
+        self._decay = decay
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
@@ -49,7 +51,7 @@ class RunningAverage:
         followed = [pair for pair in pairs if self.steps and pair[0].is_floating_point()]
         if followed:
             ours, theirs = map(list, zip(*followed, strict=True))
-            self._follow(ours, theirs, None)
+            get_ema_multi_avg_fn(min(self._decay, self.steps / (self.steps + 9)))(ours, theirs, None)
         for own, other in pairs:
             if not self.steps or not own.is_floating_point():
                 own.copy_(other)

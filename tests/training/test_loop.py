@@ -163,18 +163,19 @@ def test_warp_and_colour_are_the_configurations_unless_they_are_given():
     assert (varied.warp, varied.colour) == (0, 0.3)
 
 
-def test_the_average_is_torchs(tmp_path):
+def test_the_average_is_torchs_with_a_decay_that_grows(tmp_path):
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.BatchNorm2d(2))
-    ours = RunningAverage(network, 0.9)
-    theirs = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
-    for step in range(4):
+    ours = RunningAverage(network, 0.2)
+    theirs = AveragedModel(network, use_buffers=True)
+    for step, decay in enumerate((0.0, 1 / 10, 2 / 11, 0.2)):  # the next would be 3 / 12
+        theirs.multi_avg_fn = get_ema_multi_avg_fn(decay)
         torch.manual_seed(step)
         network(torch.randn(2, 3, 8, 8))
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.add_(torch.randn_like(parameter))
         if step == 2:
-            again = RunningAverage(network, 0.9)
+            again = RunningAverage(network, 0.2)
             again.load_state_dict(ours.state_dict())
             ours = again
         ours.update(network)
