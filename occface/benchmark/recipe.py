@@ -242,7 +242,7 @@ def _values(given: str | Path | Mapping[str, Any]) -> tuple[Any, Path]:
     if isinstance(given, Mapping):
         return given, Path()
     packaged = packaged_recipes()
-    if str(given) in packaged and not Path(given).exists():
+    if str(given) in packaged and not Path(given).is_file():
         return yaml.safe_load(packaged[str(given)].read_text(encoding="utf-8")), Path()
     if not Path(given).exists() and Path(given).suffix == "":
         raise UsageError(f"there is no recipe '{given}': name a YAML file, or {did_you_mean(str(given), packaged)}")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,6 @@ from occface.metrics.base import Column, Metric, RestoredFaces
 from occface.metrics.landmarks import Landmarks
 from occface.metrics.parser import TrainedParser
 from occface.pipelines import Pipeline
-from tests.benchmark.conftest import Whole
 
 
 class _Points(Metric):
@@ -116,18 +116,20 @@ def test_methods_without_stages_have_no_heatmaps(dataset: DatasetFile) -> None:
     assert stage_heatmaps(pipeline, [FacePairs(dataset, "test", ["square"])[0]], torch.device("cpu")) == {}
 
 
-def test_what_is_kept_beside_scores_is_what_the_judge_sees_in_the_kept_faces(whole: Whole) -> None:
+def test_what_is_kept_beside_scores_is_what_the_judge_sees_in_the_kept_faces(whole: Any) -> None:
     record = Record(whole.folder)
     one = next(one for one in record.shown if one.row["pipeline"] == "pro-uigan" and "parsing" in one.facts["metrics"])
     seen = Seen.read(whole.folder / "scores" / one.facts["seen"])
-    parser = TrainedParser.open(next((whole.folder / "runs" / "face-parser").glob("*/weights.safetensors")))
+    parser = TrainedParser.open(next((whole.folder / "runs").glob("face-parser-on-parsed-*/weights.safetensors")))
     rows = record.scores[(record.scores[["dataset", "pipeline"]] == one.row[["dataset", "pipeline"]]).all(axis=1)]
     data = DatasetFile(whole.recipe["datasets"]["parsed"])
     assert len(one.numbers) == 2
     for number in one.numbers:
         face = one.picture(number)
         assert face is not None
-        assert np.array_equal(seen.of(number, "parsing"), parser.parse(face[None], CLASSES_11)[0])
+        labels = seen.of(number, "parsing")
+        assert labels is not None
+        assert np.array_equal(labels, parser.parse(face[None], CLASSES_11)[0])
         scored = rows[(rows["index"] == number) & (rows["trained_on"] == one.row["trained_on"])]["iou"].tolist()
         assert scored == [seen.value(number, "iou")]
         assert seen.of(number, "heatmaps_3") is not None
