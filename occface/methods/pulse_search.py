@@ -70,8 +70,10 @@ class Space(Protocol):
     shape: tuple[int, int]
     """Of a face's latents: how many there are, and their length."""
     frame: Frame
-    network: nn.Module
-    """The generator."""
+
+    @property
+    def network(self) -> nn.Module:
+        """The generator."""
 
     def noise(self) -> list[Tensor]:
         """Return the noise maps (1,1,N,N) that are searched too, as the search begins with them."""
