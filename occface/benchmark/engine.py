@@ -179,7 +179,7 @@ def run_benchmark(
     device : str
         Where networks run.
     limit : int, optional
-        Score so many faces of each data set only.
+        Score so many faces of each data set only, taken evenly.
     strategy : str
         One of `STRATEGIES`.
     workers, backend, scheduler
