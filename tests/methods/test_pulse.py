@@ -207,7 +207,7 @@ class Same(nn.Module):
 
 
 def test_the_fit_is_of_styles_before_the_last_leaky_relu():
-    space = _StyleSpace(Same(), 3, 40_000, torch.device("cpu"))
+    space = _StyleSpace(Same(), Same(), 3, 40_000, torch.device("cpu"))
     # LeakyReLU_5 of N(0,1): mean (1 - 5) / sqrt(2 pi), mean square (1 + 25) / 2
     mean = -4 / math.sqrt(2 * math.pi)
     assert space.mean.mean().item() == pytest.approx(mean, abs=0.01)
