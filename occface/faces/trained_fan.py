@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import copy
 import functools
-import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from occface import files
-from occface.errors import UsageError, first_line
+from occface.faces.trained import find_weights, read_network
 from occface.images import to_float
 from occface.networks.inference import one_thread
 
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainedFanLandmarks", "enlarged", "named", "seen_heatmaps"]
 
-_WEIGHTS = "weights.safetensors"
 _PREFIX = "fan:"
 
 
@@ -103,11 +100,7 @@ class TrainedFanLandmarks:
         UsageError
             If there are no weights of method ``fan``, or they are damaged or another card's.
         """
-        given = Path(run).absolute()
-        path = given / _WEIGHTS if given.is_dir() else given
-        if path.suffix != ".safetensors" or not path.is_file():
-            raise UsageError(f"expected a run folder of method 'fan' at {run}: train one by `occface train fan`")
-        trained = cls(str(path), files.sha256_file(path))
+        trained = cls(*find_weights(run, "fan"))
         _network(trained)
         return trained
 
@@ -132,29 +125,14 @@ class TrainedFanLandmarks:
 @functools.lru_cache(maxsize=1)
 def _network(trained: TrainedFanLandmarks) -> tuple[FAN, str]:
     """Return the network and how its heatmaps are read, loaded once per process."""
-    import safetensors.torch
+    return read_network(trained.path, trained.sha256, "fan", _built)
 
+
+def _built(config: Mapping[str, Any]) -> tuple[FAN, str]:
     from occface.networks.fan import FAN
 
-    path = Path(trained.path)
-    card = files.read_json(path.with_suffix(".json"))
-    if not isinstance(card, dict) or card.get("method") != "fan":
-        got = repr(card.get("method")) if isinstance(card, dict) else "no card"
-        raise UsageError(f"expected weights of method 'fan' at {path}, got {got}: name a run of `occface train fan`")
-    content = path.read_bytes()
-    found = hashlib.sha256(content).hexdigest()
-    if not found == card.get("sha256") == trained.sha256:
-        raise UsageError(
-            f"{path} is damaged, was replaced, or is not the file of its card: expected SHA-256 {card.get('sha256')}, got "
-            f"{found}; fetch both again, or train anew"
-        )
-    try:
-        config = card["config"]
-        network = FAN(config["stacks"], width=config["width"], pooled=False, prior=64 if config["mean_face"] else 0)
-        network.load_state_dict(safetensors.torch.load(content))
-        return network.requires_grad_(False).eval(), str(config["decoding"])
-    except Exception as error:  # a card or a header that someone else wrote can be wrong in many ways
-        raise UsageError(f"{path} is no network of method 'fan': {first_line(error)}; train one anew") from error
+    prior = 64 if config["mean_face"] else 0
+    return FAN(config["stacks"], width=config["width"], pooled=False, prior=prior), str(config["decoding"])
 
 
 def named(text: str) -> str | TrainedFanLandmarks:

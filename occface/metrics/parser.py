@@ -6,17 +6,15 @@ Its run folder, or the ``.safetensors`` file in it with the card beside, is all 
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from occface import files
-from occface.errors import UsageError, first_line
+from occface.errors import UsageError
+from occface.faces.trained import find_weights, read_network
 from occface.images import to_float
 from occface.networks.inference import one_thread
 
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
     from occface.networks.faceparser import BiSeNet
 
 __all__ = ["TrainedParser"]
-
-_WEIGHTS = "weights.safetensors"
 
 _BATCH = 8
 """Faces looked at together: more of them are no faster on one thread."""
@@ -55,13 +51,7 @@ class TrainedParser:
         UsageError
             If there are no weights there.
         """
-        given = Path(run).absolute()
-        path = given / _WEIGHTS if given.is_dir() else given
-        if path.suffix != ".safetensors" or not path.is_file():
-            raise UsageError(
-                f"expected a run folder of method 'face-parser' at {run}: train one by `occface train face-parser`"
-            )
-        return cls(str(path), files.sha256_file(path))
+        return cls(*find_weights(run, "face-parser"))
 
     def parse(self, pictures: np.ndarray, names: Sequence[str]) -> np.ndarray:
         """Return the likeliest class of each pixel.
@@ -107,30 +97,12 @@ class TrainedParser:
 @functools.lru_cache(maxsize=1)
 def _network(trained: TrainedParser) -> tuple[BiSeNet, tuple[str, ...]]:
     """Return the network and its classes, loaded once per process."""
-    import safetensors.torch
+    return read_network(trained.path, trained.sha256, "face-parser", _built)
 
+
+def _built(config: Mapping[str, Any]) -> tuple[BiSeNet, tuple[str, ...]]:
     from occface.faces.parsing import CLASSES_11, CLASSES_19
     from occface.networks.faceparser import BiSeNet
 
-    path = Path(trained.path)
-    card = files.read_json(path.with_suffix(".json"))
-    if not isinstance(card, dict) or card.get("method") != "face-parser":
-        got = repr(card.get("method")) if isinstance(card, dict) else "no card"
-        raise UsageError(
-            f"expected weights of method 'face-parser' at {path}, got {got}: name a run of `occface train face-parser`"
-        )
-    content = path.read_bytes()
-    found = hashlib.sha256(content).hexdigest()
-    if not found == card.get("sha256") == trained.sha256:
-        raise UsageError(
-            f"{path} is damaged, was replaced, or is not the file of its card: expected SHA-256 {card.get('sha256')}, got "
-            f"{found}; fetch both again, or train anew"
-        )
-    try:
-        config = card["config"]
-        network = BiSeNet(config["classes"], config["width"], config["size"])
-        network.load_state_dict(safetensors.torch.load(content))
-        names = {len(classes): classes for classes in (CLASSES_11, CLASSES_19)}[config["classes"]]
-        return network.requires_grad_(False).eval(), names
-    except Exception as error:  # a card or a header that someone else wrote can be wrong in many ways
-        raise UsageError(f"{path} is no network of method 'face-parser': {first_line(error)}; train one anew") from error
+    names = {len(classes): classes for classes in (CLASSES_11, CLASSES_19)}[config["classes"]]
+    return BiSeNet(config["classes"], config["width"], config["size"]), names
