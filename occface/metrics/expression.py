@@ -94,7 +94,7 @@ class Expression(Metric):
             )
         return (
             Column("expression_seen", None, f"The expression that is seen in the restored face by {judge}", decimals=0),
-            Column("expression_correct", True, f"1 where that is the label, else 0; judged by {judge}"),
+            Column("expression_correct", True, f"1 where the expression seen is the labelled one, else 0; judged by {judge}"),
         )
 
     def missing(self, data: DatasetFile, split: str) -> tuple[str, ...]:
