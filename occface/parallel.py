@@ -10,6 +10,7 @@ import collections
 import contextlib
 import itertools
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -117,6 +118,8 @@ def _joblib_backend(backend: str, scheduler: str | None) -> Iterator[None]:
     import joblib
 
     if backend == "loky":
+        # loky replaces a process that has grown by 300 MB, as one does that loads networks, and tells the user of a leak.
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given", category=UserWarning)
         with joblib.parallel_config("loky", inner_max_num_threads=1), _large_pages():
             yield
         return

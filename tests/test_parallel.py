@@ -1,6 +1,8 @@
 import os
 import time
+import warnings
 
+import numpy as np
 import pytest
 
 from occface.errors import OccfaceError, UsageError
@@ -18,6 +20,15 @@ def vanish(number: int) -> int:
     return number
 
 
+_HELD: list[np.ndarray] = []
+
+
+def grow(number: int) -> int:
+    _HELD.append(np.ones(50_000_000))  # 400 MB, as a large network has
+    time.sleep(1.1)  # loky looks once a second
+    return number
+
+
 def test_results_come_in_the_order_of_the_jobs_from_several_processes():
     results = list(ordered_map(late_first, list(range(8)), workers=2))
     assert [number for number, _ in results] == list(range(8))
@@ -31,6 +42,13 @@ def test_one_worker_is_this_process():
 def test_a_worker_that_vanishes_is_one_line():
     with pytest.raises(OccfaceError, match=r"worker process vanished.*--resume"):
         list(ordered_map(vanish, list(range(6)), workers=2))
+
+
+def test_a_process_that_grows_is_replaced_without_a_word():
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        assert list(ordered_map(grow, list(range(5)), workers=2)) == list(range(5))
+    assert not seen
 
 
 @pytest.mark.parametrize("workers", [1, 2])
