@@ -135,11 +135,17 @@ def require_data(values: Mapping[str, Any]) -> None:
 
 
 def workers_for(device: str) -> int:
-    """Return how many processes a benchmark takes if it is not said: all processors, or one where networks run elsewhere.
+    """Return how many processes a benchmark takes if it is not said: one for each processor.
 
-    Several processes would each load their networks into the memory of one accelerator.
+    Beside accelerators too: they make data sets there, and networks run in one process for each accelerator.
+
+    Raises
+    ------
+    UsageError
+        If there is no such device, before anything is made for it.
     """
-    return default_workers() if resolve(device).type == "cpu" else 1
+    resolve(device)
+    return default_workers()
 
 
 def check_tables(wanted: Iterable[str]) -> tuple[str, ...]:

@@ -95,8 +95,8 @@ class Seen:
             return cls(arrays.pop("numbers").tolist(), arrays)
         except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise UsageError(
-                f"expected in {path} what figures draw on faces, but it cannot be read: {first_line(error)}; remove the score "
-                "file of the same name and run the benchmark again"
+                f"expected in {path} what figures draw on faces, but it cannot be read: {first_line(error)}; run the benchmark "
+                "again with its data and weights, which makes it anew"
             ) from error
 
     def write(self, path: Path) -> None:

@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 
 from occface import files, parallel, progress
 from occface.benchmark.plan import Plan, make_plan
 from occface.benchmark.recipe import load_recipe
+from occface.benchmark.record import LIST
 from occface.benchmark.steps import Place, Step
 from occface.errors import OccfaceError, UsageError, first_line
 from occface.registry import did_you_mean
+from occface.training.devices import resolve
 
 __all__ = ["STRATEGIES", "Benchmark", "Planned", "plan_benchmark", "run_benchmark"]
 
@@ -83,7 +86,7 @@ class Benchmark:
     printed : str
         Tables and verdicts as text.
     failed : int
-        Images that failed.
+        Images that failed, scored ones and those that were only to be shown.
     broken : dict of str to str
         Steps that failed, and why.
     """
@@ -177,13 +180,14 @@ def run_benchmark(
     out : path
         The folder for everything.
     device : str
-        Where networks run.
+        Where networks run. ``auto`` and ``cuda`` mean all accelerators of the machine: each trains one method at a time, and
+        scores in one process; timings are taken on the first.
     limit : int, optional
         Score so many faces of each data set only, taken evenly.
     strategy : str
         One of `STRATEGIES`.
     workers, backend, scheduler
-        See `occface.parallel.ordered_map`; data sets and scores are made by them, trainings here.
+        See `occface.parallel.ordered_map`. They make data sets, and scores where networks run on the CPU or a cluster is named.
 
     Returns
     -------
@@ -201,10 +205,10 @@ def run_benchmark(
         raise UsageError(f"unknown overwrite strategy '{strategy}': {did_you_mean(strategy, STRATEGIES)}")
     parallel.check_backend(backend, scheduler)
     wanted = load_recipe(recipe)
-    folder = files.make_folder(out)
+    folder = Path(out)
     broken: dict[str, str] = {}
     if strategy != "only-cache":
-        plan = make_plan(wanted, folder, limit)
+        plan = make_plan(wanted, folder, limit)  # refuses what cannot be before anything is written
         place = Place(folder, device, workers, backend, scheduler)
         files.write_yaml(folder / "recipe.yaml", wanted.as_dict())
         broken = _carry_out(plan, place, strategy, limit)
@@ -214,7 +218,7 @@ def run_benchmark(
         if not shown:
             name, why = next(iter(broken.items()), ("the recipe", "it asks for no scores"))
             raise OccfaceError(f"nothing was scored, {len(broken)} steps failed; the first: {name}: {why}")
-        files.write_json(folder / "scores" / "files.json", {"scores": shown, "efficiency": timed})
+        files.write_json(folder / "scores" / LIST, {"scores": shown, "efficiency": timed, "notes": wanted.notes})
     from occface.benchmark.show import show_benchmark  # it draws with matplotlib, which takes long to import
 
     return show_benchmark(folder, wanted, broken)
@@ -253,8 +257,7 @@ def _stands(step: Step, strategy: str) -> bool:
     """Tell whether a step's result is left as it is."""
     if step.is_done():
         return True
-    # What others build on must be the right one; beside an earlier one it has a place of its own.
-    if strategy == "never" and step.kind in ("score", "time") and step.is_there():
+    if strategy == "never" and step.is_there():
         log.warning("%s was made from other things than the recipe says now, or images of it failed; it is kept", step.name)
         return True
     return False
@@ -262,20 +265,54 @@ def _stands(step: Step, strategy: str) -> bool:
 
 def _outcomes(steps: Sequence[Step], place: Place, limit: int | None) -> Iterator[tuple[Step, str, float]]:
     """Run steps of one kind; give each with its error, empty if there was none, and the seconds that it took."""
-    spread = steps and steps[0].kind == "score" and (place.workers > 1 or place.backend != "loky")
-    if not spread:
+    groups = _groups(steps, place)
+    if not groups:
         for number, step in enumerate(steps, 1):
             log.info("%s (%d of %d)", step.name, number, len(steps))
             yield step, *_outcome(step, place)
         return
-    one = Place(place.folder, place.device)
-    recipe = files.read_yaml(place.folder / "recipe.yaml")
-    jobs = [(files.canonical_json(recipe), one, limit, step.name, step.key) for step in steps]
-    done = parallel.ordered_map(_run_by_name, jobs, workers=place.workers, backend=place.backend, scheduler=place.scheduler)
-    with progress.bar(len(steps), "scoring", "step") as bar:
-        for step, (error, seconds) in zip(steps, done, strict=True):
-            yield step, error, seconds
-            bar.update()
+    recipe = files.canonical_json(files.read_yaml(place.folder / "recipe.yaml"))
+    jobs = [
+        (recipe, Place(place.folder, device), limit, tuple((step.name, step.key) for step in group)) for device, group in groups
+    ]
+    how: dict[str, Any] = {"workers": place.workers, "backend": place.backend, "scheduler": place.scheduler}
+    if len({device for device, _ in groups}) > 1:  # one process for each accelerator of this machine
+        how = {"workers": len(groups)}
+    with progress.bar(len(steps), steps[0].kind, "step") as bar:
+        for (_, group), outcomes in zip(groups, parallel.ordered_map(_run_by_name, jobs, **how), strict=True):
+            for step, (error, seconds) in zip(group, outcomes, strict=True):
+                yield step, error, seconds
+                bar.update()
+
+
+def _groups(steps: Sequence[Step], place: Place) -> list[tuple[str, list[Step]]]:
+    """Return which steps one process runs after the other, and on which device; nothing where all are run here.
+
+    Scores on the CPU or on a cluster are one group each. What networks do on several accelerators is one group for each of
+    these, about equally large, so that each does one thing at a time.
+    """
+    kind, alone = steps[0].kind, [(place.device, [step]) for step in steps]
+    if kind == "score" and place.backend != "loky":
+        return alone  # the cluster's machines have devices of their own
+    if kind not in ("train", "score"):
+        return []
+    devices = _devices(place.device)
+    if kind == "score" and place.workers > 1 and resolve(place.device).type == "cpu":
+        return alone
+    if min(len(devices), len(steps)) < 2:
+        return []
+    shares: list[list[Step]] = [[] for _ in devices[: len(steps)]]
+    for step in sorted(steps, key=lambda step: step.work, reverse=True):
+        min(shares, key=lambda share: (sum(other.work for other in share), len(share))).append(step)
+    return list(zip(devices, shares, strict=False))
+
+
+def _devices(name: str) -> list[str]:
+    """Return the devices that a name stands for: all accelerators of this machine, unless one is singled out."""
+    device = resolve(name)
+    if device.type == "cuda" and device.index is None:
+        return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    return [name]
 
 
 def _outcome(step: Step, place: Place) -> tuple[str, float]:
@@ -294,16 +331,20 @@ def _outcome(step: Step, place: Place) -> tuple[str, float]:
     return error, time.monotonic() - begun
 
 
-def _run_by_name(job: tuple[str, Place, int | None, str, str]) -> tuple[str, float]:
-    """Run one step of a plan in a worker."""
-    recipe, place, limit, name, key = job
-    step = _steps_by_name(recipe, place.folder, limit)[name]
-    if step.key != key:  # a worker outlives a benchmark: data or weights may have been replaced since
-        _steps_by_name.cache_clear()
+def _run_by_name(job: tuple[str, Place, int | None, tuple[tuple[str, str], ...]]) -> list[tuple[str, float]]:
+    """Run some steps of a plan in a worker, known by their names and keys; return the outcome of each."""
+    recipe, place, limit, wanted = job
+    outcomes = []
+    for name, key in wanted:
         step = _steps_by_name(recipe, place.folder, limit)[name]
-    if step.key != key:
-        return "the worker found other data, weights or code than this benchmark began with: run it again", 0.0
-    return _outcome(step, place)
+        if step.key != key:  # a worker outlives a benchmark: data or weights may have been replaced since
+            _steps_by_name.cache_clear()
+            step = _steps_by_name(recipe, place.folder, limit)[name]
+        if step.key == key:
+            outcomes.append(_outcome(step, place))
+        else:
+            outcomes.append(("the worker found other data, weights or code than this benchmark began with: run it again", 0.0))
+    return outcomes
 
 
 @functools.lru_cache(maxsize=1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ _MASKS_GIVEN = ("true", "estimated")
 OWN = "own"
 #: The pipeline that gives the true faces, which landmarks, parsing and expressions of results are held against.
 REFERENCE_PIPELINE = "hr"
+#: Those of the paper's figures that show results.
+_FIGURES = ("5", "6", "7", "9", "12", "13", "14", "15", "16")
 #: A setting that names another method of the recipe, trained on the same data set: ``@face-parser``, ``fan:@fan``.
 REFERENCE = re.compile(r"@([\w:.-]+)")
 
@@ -140,6 +142,8 @@ class Recipe:
         Faces in figures, for each data set and mask type.
     beside : str
         A data set of the paper whose numbers are shown beside ours on other data; empty for none.
+    notes : dict of str to str
+        Why something is missing in a table or figure: a sentence by its name, ``table_6`` or ``figure_13``.
     """
 
     datasets: dict[str, DataEntry]
@@ -152,6 +156,7 @@ class Recipe:
     limits: dict[str, int] = field(default_factory=dict)
     pictured: int = 3
     beside: str = ""
+    notes: dict[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, as `load_recipe` takes them, with absolute paths."""
@@ -228,13 +233,12 @@ def load_recipe(given: str | Path | Mapping[str, Any]) -> Recipe:
         timing=_timing(values.get("timing")),
         title=_text(values.get("title", Recipe.title), "title"),
         split=_text(values.get("split", Recipe.split), "split"),
-        limits={},
         pictured=_whole(values.get("pictured", Recipe.pictured), "pictured"),
         beside=_text(values.get("beside", ""), "beside"),
+        notes=_notes(values.get("notes")),
     )
     _check_names(recipe)
-    limits = _limits(values.get("limits"), recipe.pipelines)
-    return Recipe(**{entry.name: getattr(recipe, entry.name) for entry in fields(Recipe)} | {"limits": limits})
+    return replace(recipe, limits=_limits(values.get("limits"), recipe.pipelines))
 
 
 def _values(given: str | Path | Mapping[str, Any]) -> tuple[Any, Path]:
@@ -376,6 +380,21 @@ def _limits(given: Any, pipelines: tuple[str, ...]) -> dict[str, int]:
         if name not in pipelines:
             raise UsageError(f"'limits' of the recipe names no pipeline of it, '{name}': {did_you_mean(str(name), pipelines)}")
     return {str(name): _whole(number, f"limits: {name}") for name, number in limits.items()}
+
+
+def _notes(given: Any) -> dict[str, str]:
+    notes = _mapping(given, "notes")
+    if not notes:
+        return {}
+    from occface.benchmark.tables import TABLES  # statistics take long to import, and few recipes have notes
+
+    known = [*(f"table_{key}" for key in TABLES), *(f"figure_{number}" for number in _FIGURES)]
+    for name, note in notes.items():
+        if name not in known:
+            raise UsageError(f"'notes' of the recipe names no table or figure, '{name}': {did_you_mean(str(name), known)}")
+        if not isinstance(note, str) or not note.strip():
+            raise UsageError(f"expected 'notes: {name}' of the recipe to be a sentence, got {note!r}")
+    return {str(name): note.strip() for name, note in notes.items()}
 
 
 def _check_names(recipe: Recipe) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,8 +79,8 @@ class Record:
         listed = folder / "scores" / LIST
         if not listed.exists():
             raise UsageError(f"expected scores of a benchmark in {folder}, found none: run it first, or name its folder")
-        self._names: Mapping[str, Sequence[str]] = files.read_json(listed)
-        self._facts = {name: read_facts(folder / "scores" / name) for name in self._names["scores"]}
+        self._listed: Mapping[str, Any] = files.read_json(listed)
+        self._facts = {name: read_facts(folder / "scores" / name) for name in self._listed["scores"]}
         for name, facts in self._facts.items():
             if not facts:
                 raise UsageError(
@@ -88,10 +88,20 @@ class Record:
                     "with its data and weights, without only-cache"
                 )
 
+    @property
+    def notes(self) -> dict[str, str]:
+        """Why a table or a figure lacks something, by its name, ``table_6`` or ``figure_13``, as the recipe says it."""
+        return dict(self._listed.get("notes", {}))
+
+    @property
+    def failed(self) -> int:
+        """Images that failed: those in score rows, and those that were to be shown and not scored."""
+        return sum(facts["failed"] + len(facts.get("pictured_failed", ())) for facts in self._facts.values())
+
     @functools.cached_property
     def scores(self) -> pd.DataFrame:
         """All score rows."""
-        return load_scores(self.folder / "scores", self._names["scores"])
+        return load_scores(self.folder / "scores", self._listed["scores"])
 
     @functools.cached_property
     def shown(self) -> list[Shown]:
@@ -112,8 +122,9 @@ class Record:
 
     @functools.cached_property
     def efficiency(self) -> pd.DataFrame:
-        """The figures of Table IV."""
-        rows = [files.read_json(self.folder / "efficiency" / name) for name in self._names["efficiency"]]
+        """The figures of Table IV: a row for each pipeline and for what is counted of it."""
+        found = [files.read_json(self.folder / "efficiency" / name) for name in self._listed["efficiency"]]
+        rows = [row for figures in found for row in figures.get("rows", [figures])]  # earlier files are one row each
         columns = (
             "pipeline", "order", "counted", "parameters", "size_kb", "macs", "median_ms", "p90_ms", "runs", "peak_memory_mb",
             "device", "precision",

@@ -1,6 +1,7 @@
 """Restored faces on disk: one PNG for each face that a pipeline was given. Scores and pictures are made from them.
 
-They are kept after every batch, so an interrupted benchmark loses one batch, and no face is restored twice.
+They are kept after every batch, so an interrupted benchmark loses one batch, and no face is restored twice. Beside them is kept
+where each was restored, which need not be where it is scored.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import torch
 
 from occface import files
 from occface.benchmark.restoring import BATCH, Restored, restore_pairs
-from occface.benchmark.units import Unit
+from occface.benchmark.units import PRECISION, Unit
 from occface.dataset.reader import FacePairs
 from occface.images import decode_image, encode_png, read_bytes, read_image
+from occface.training.devices import describe
+from occface.versions import software_versions
 
 __all__ = ["Restorations"]
 
@@ -40,7 +43,10 @@ class Restorations:
         self.unit = unit
         self.folder = folder / f"{unit.stem}-{unit.restoration_key[:12]}"
         record = self.folder / _RECORD
-        self._entries: dict[str, dict[str, Any]] = files.read_json(record) if record.exists() else {}
+        kept = files.read_json(record) if record.exists() else {}
+        # Faces of which it is not known where they were restored are restored again.
+        self._entries: dict[str, dict[str, Any]] = kept.get("faces", {})
+        self._places: list[dict[str, Any]] = kept.get("places", [])
 
     def missing(self, numbers: Iterable[int]) -> list[int]:
         """Return those of some faces of the split, by number, that are not there as they were written."""
@@ -72,6 +78,7 @@ class Restorations:
         self._remove_other_states()
         pairs = FacePairs(self.unit.data, self.unit.split, [self.unit.mask])
         restore = self._restorer(device)
+        place = self._place(device)
         for start in range(0, len(missing), BATCH):
             chosen = missing[start : start + BATCH]
             batch = [pairs[number] for number in chosen]
@@ -80,8 +87,8 @@ class Restorations:
                 if isinstance(outcome, str):
                     failed[number] = outcome
                 else:
-                    self._keep(number, outcome)
-            files.write_json(self.folder / _RECORD, self._entries)
+                    self._keep(number, outcome, place)
+            files.write_json(self.folder / _RECORD, {"places": self._places, "faces": self._entries})
             advance(len(chosen))
         return failed
 
@@ -96,9 +103,21 @@ class Restorations:
     def forget(self) -> None:
         """Remove the faces, so that all are missing."""
         _remove(self.folder)
-        self._entries = {}
+        self._entries, self._places = {}, []
 
-    def _keep(self, number: int, restored: Restored) -> None:
+    def restored_on(self, numbers: Iterable[int]) -> list[dict[str, Any]]:
+        """Return where some faces were restored: ``device``, ``precision``, ``versions`` and how many ``faces``."""
+        places = [self._entries[str(number)]["place"] for number in numbers if str(number) in self._entries]
+        return [{**place, "faces": places.count(which)} for which, place in enumerate(self._places) if which in places]
+
+    def _place(self, device: torch.device) -> int:
+        """Return the number, among the places that are kept, of this one."""
+        here = {"device": describe(device), "precision": PRECISION, "versions": software_versions()}
+        if here not in self._places:
+            self._places.append(here)
+        return self._places.index(here)
+
+    def _keep(self, number: int, restored: Restored, place: int) -> None:
         path = self._path(number)
         for stage, picture in enumerate(restored.earlier, 1):
             files.write_bytes(self._path(number, stage), encode_png(picture))
@@ -109,6 +128,7 @@ class Restorations:
             "missed": restored.missed,
             "stages": len(restored.earlier) + 1,
             "sha256": files.sha256_file(path),
+            "place": place,
         }
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,18 +18,21 @@ from occface.benchmark.annotations import Seen, judged, stage_heatmaps
 from occface.benchmark.restorations import Restorations
 from occface.benchmark.restoring import BATCH
 from occface.benchmark.scores import ScoreRow, read_facts, write_scores
-from occface.benchmark.steps import MakeData, Place, Step, Train, referred, referring
+from occface.benchmark.steps import MakeData, Place, Stage, Step, Train, referred, referring
 from occface.benchmark.units import Unit, source_of
 from occface.dataset.reader import FacePairs
 from occface.errors import UsageError
 from occface.images import encode_png
 from occface.methods import METHODS
+from occface.methods.base import TrainableMethod
 from occface.metrics import METRICS
 from occface.metrics.base import Metric, RestoredFaces, SetMetric
 from occface.training.devices import describe, resolve
 from occface.versions import source_hash
 
 __all__ = ["Judges", "Score"]
+
+log = logging.getLogger("occface")
 
 
 class Judges:
@@ -69,6 +73,8 @@ class Judges:
             known[name] = [own, source_of(kind)]
         return files.sha256_json([known, source_hash()])
 
+    _prepared: str = ""
+
     @functools.cached_property
     def _metrics(self) -> list[Metric | SetMetric]:
         paths = {name: str(step.folder) for name, step in self.company.items()}
@@ -89,8 +95,6 @@ class Judges:
                     metric.prepare(self.data.data, split)
             self._prepared = split
         return [metric for metric in self._metrics if not metric.missing(self.data.data, split)]
-
-    _prepared: str = ""
 
     def facts(self, split: str) -> dict[str, Any]:
         """Return, for the record, how each column is to be read, and what was found in preparation."""
@@ -135,46 +139,79 @@ class Score(Step):
         return Restorations(self._restored, self.unit)
 
     def is_done(self) -> bool:
-        """Tell whether the scores are there, made from what they depend on now, as they were written, without failures."""
+        """Tell whether scores and drawings are there, of what they depend on now, as they were written, without failures."""
         facts = read_facts(self.path)
-        return bool(facts) and facts.get("key") == self.key and not facts["failed"]
+        return self._are_ours(facts) and self._are_drawn(facts)
+
+    def _are_ours(self, facts: Mapping[str, Any]) -> bool:
+        """Tell whether facts beside scores are of what these depend on now, and no face failed."""
+        return facts.get("key") == self.key and not facts["failed"] and not facts["pictured_failed"]
+
+    def _are_drawn(self, facts: Mapping[str, Any]) -> bool:
+        """Tell whether what figures draw on faces is as the facts say, if there is anything."""
+        return not facts["seen"] or (self._seen.exists() and files.sha256_file(self._seen) == facts["seen_sha256"])
 
     def is_there(self) -> bool:
         """Tell whether there are scores of that name."""
         return bool(read_facts(self.path))
 
     def run(self, place: Place, advance: Callable[[int], object]) -> None:
-        """Restore what is missing, and measure all."""
+        """Restore what is missing, and measure all; where only drawings are gone, make these from what is there."""
         device = resolve(place.device)
+        facts = read_facts(self.path)
+        if self._are_ours(facts) and not self.restorations.missing(self.unit.shown):
+            singles, _ = self._metrics()
+            files.write_json(self.path.with_suffix(".json"), facts | self._keep_seen(self.unit.shown, singles, device))
+            return
         failed = self.restorations.restore(self.unit.numbers, device, advance)
-        metrics = self.judges.ready(self.unit.split)
-        if not any(isinstance(metric, Metric) for metric in metrics):
+        singles, overalls = self._metrics()
+        if not singles:
             raise UsageError(
                 f"data set '{self.unit.dataset}' knows enough for none of the metrics of single images asked for "
                 f"({', '.join(self.judges.wanted)}): ask for others there, such as image"
             )
         whole = [number for number in self.unit.scored if number not in failed]
-        parts = [whole[start : start + 4 * BATCH] for start in range(0, len(whole), 4 * BATCH)]
-        values: dict[int, dict[str, float | str]] = {number: {} for number in whole}
-        columns: list[str] = []
-        singles = [metric for metric in metrics if isinstance(metric, Metric)]
-        for part in parts:
+        values = self._measured(whole, singles)
+        columns = [column.name for metric in singles for column in metric.columns if whole and column.name in values[whole[0]]]
+        sets: dict[str, float | None] = {}
+        for overall in overalls:
+            value = overall.measure(self._faces(whole)) if whole else math.nan
+            sets[overall.columns[0].name] = None if math.isnan(value) else value
+        self._keep_inputs(self.unit.numbers)
+        shown = [number for number in self.unit.shown if number not in failed]
+        facts = self._facts(describe(device)) | {"sets": sets, "pictured_failed": self._pictured_failed(failed)}
+        facts |= self._keep_seen(shown, singles, device)
+        write_scores(self.path, self._rows(values, failed), columns, facts)
+
+    def _metrics(self) -> tuple[list[Metric], list[SetMetric]]:
+        """Return the metrics of single faces, and those of all together."""
+        ready = self.judges.ready(self.unit.split)
+        return [one for one in ready if isinstance(one, Metric)], [one for one in ready if isinstance(one, SetMetric)]
+
+    def _measured(self, numbers: Sequence[int], metrics: Sequence[Metric]) -> dict[int, dict[str, float | str]]:
+        """Return what metrics say of each face, by columns; some faces are measured at a time, for memory's sake."""
+        values: dict[int, dict[str, float | str]] = {number: {} for number in numbers}
+        for start in range(0, len(numbers), 4 * BATCH):
+            part = numbers[start : start + 4 * BATCH]
             faces = self._faces(part)
-            for metric in singles:
+            for metric in metrics:
                 for name, column in metric.measure(faces).items():
                     for number, value in zip(part, column.tolist(), strict=True):
                         values[number][name] = value
-        for metric in singles:
-            columns += [column.name for column in metric.columns if whole and column.name in values[whole[0]]]
-        sets: dict[str, float | None] = {}
-        for overall in metrics:
-            if isinstance(overall, SetMetric):
-                value = overall.measure(self._faces(whole)) if whole else math.nan
-                sets[overall.columns[0].name] = None if math.isnan(value) else value
-        self._keep_inputs(self.unit.numbers)
-        shown = [number for number in self.unit.shown if number not in failed]
-        facts = self._facts(describe(device)) | {"sets": sets, "seen": self._keep_seen(shown, singles, device)}
-        write_scores(self.path, self._rows(values, failed), columns, facts)
+        return values
+
+    def _pictured_failed(self, failed: Mapping[int, str]) -> list[dict[str, Any]]:
+        """Return which faces failed that are shown and not scored, so that no score row says it, and why."""
+        alone = [number for number in self.unit.shown if number in failed and number not in self.unit.scored]
+        told = [{"index": number, "image": self.unit.faces.iloc[number]["id"], "error": failed[number]} for number in alone]
+        for one in told:
+            log.warning("%s: the pictured face '%s' failed: %s", self.name, one["image"], one["error"])
+        return told
+
+    @property
+    def _seen(self) -> Path:
+        """Where it is kept what figures draw on faces."""
+        return self.path.with_suffix(".npz")
 
     @property
     def _inputs(self) -> Path:
@@ -198,9 +235,8 @@ class Score(Step):
                 np.save(written, np.stack([held[estimated], held["landmarks"]]), allow_pickle=False)
                 files.write_bytes(path, written.getvalue())
 
-    def _keep_seen(self, numbers: Sequence[int], metrics: Sequence[Metric], device: torch.device) -> str:
-        """Keep what figures draw on faces; return the name of the file, or nothing where there is nothing to draw."""
-        path = self.path.with_suffix(".npz")
+    def _keep_seen(self, numbers: Sequence[int], metrics: Sequence[Metric], device: torch.device) -> dict[str, str]:
+        """Keep what figures draw on faces; return the file's name and hash, both empty where there is nothing to draw."""
         seen: dict[str, np.ndarray] = {}
         if numbers:
             seen = judged(metrics, self._faces(numbers))
@@ -208,10 +244,10 @@ class Score(Step):
                 pairs = FacePairs(self.unit.data, self.unit.split, [self.unit.mask])
                 seen |= stage_heatmaps(self.unit.pipeline(device), [pairs[number] for number in numbers], device)
         if not seen:
-            path.unlink(missing_ok=True)
-            return ""
-        Seen(numbers, seen).write(path)
-        return path.name
+            self._seen.unlink(missing_ok=True)
+            return {"seen": "", "seen_sha256": ""}
+        Seen(numbers, seen).write(self._seen)
+        return {"seen": self._seen.name, "seen_sha256": files.sha256_file(self._seen)}
 
     def _faces(self, numbers: Sequence[int]) -> RestoredFaces:
         made = [self.restorations[number] for number in numbers]
@@ -262,19 +298,19 @@ class Score(Step):
             "split": {name: unit.data.count(name) for name in unit.data.splits},
             "mask_given": unit.mask_given,
             "device": device,
+            "restored_on": self.restorations.restored_on(unit.numbers),
             "methods": {stage.name: _about(stage, resolve("cpu")) for stage in unit.stages},
             "metrics": self.judges.facts(unit.split),
         }
 
     def forget(self) -> None:
         """Remove scores and restored faces."""
-        self.path.unlink(missing_ok=True)
-        for ending in (".json", ".npz"):
-            self.path.with_suffix(ending).unlink(missing_ok=True)
+        for path in (self.path, self.path.with_suffix(".json"), self._seen):
+            path.unlink(missing_ok=True)
         self.restorations.forget()
 
 
-def _about(stage: Any, device: Any) -> dict[str, Any]:
+def _about(stage: Stage, device: torch.device) -> dict[str, Any]:
     """Return what must be said of a method: its settings, needs and training."""
     loaded = stage.load(device)
     config, paper = loaded.method.config, METHODS.get(stage.entry.method).presets().get("paper", {})
@@ -286,7 +322,7 @@ def _about(stage: Any, device: Any) -> dict[str, Any]:
         "takes_mask": loaded.takes_mask,
         "needs": sorted(loaded.method.needs),
     }
-    if loaded.trained:
+    if isinstance(loaded.method, TrainableMethod):
         card = loaded.card
         about["training"] = {
             "steps": card["steps"],

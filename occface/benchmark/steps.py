@@ -7,6 +7,7 @@ Here are the first two kinds, data sets and trainings; what is done with them is
 from __future__ import annotations
 
 import functools
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ class Place:
     device : str
         Where networks run, see `occface.training.devices`.
     workers : int
-        Processes that make data sets, restore and score.
+        Processes that make data sets, and that restore and score where networks run on the CPU.
     backend, scheduler : str, str or None
         See `occface.parallel.ordered_map`.
     """
@@ -87,9 +88,12 @@ class Step(ABC):
     def is_done(self) -> bool:
         """Tell whether its result is on the disk, made from what it depends on now."""
 
-    @abstractmethod
     def is_there(self) -> bool:
-        """Tell whether there is a result of its name at all, perhaps made from other things."""
+        """Tell whether there is a result that may be kept, perhaps made from other things.
+
+        Of data sets and trainings only the right ones may: others build on them.
+        """
+        return self.is_done()
 
     @abstractmethod
     def run(self, place: Place, advance: Callable[[int], object]) -> None:
@@ -141,10 +145,6 @@ class MakeData(Step):
     def is_done(self) -> bool:
         """Tell whether the file is there: its name holds the hash."""
         return bool(self.entry.path) or self.path.exists()
-
-    def is_there(self) -> bool:
-        """Tell whether it is there in any state."""
-        return self.is_done() or any(self.path.parent.glob(f"{self.path.stem[:-8]}{'[0-9a-f]' * 8}.h5"))
 
     def run(self, place: Place, advance: Callable[[int], object]) -> None:
         """Make it, or go on with making it."""
@@ -206,8 +206,7 @@ class Train(Step):
         self.method, self.entry, self.data, self._company = name, entry, data, company
         kind = METHODS.get(entry.method)
         self.config = resolve(kind.PRESETS, entry.preset, entry.settings, entry.method, kind.VARIANTS)
-        self._stem = f"{files.safe_name(name)}-on-{files.safe_name(data.label)}"
-        self.folder = folder / f"{self._stem}-{self.key[:12]}"
+        self.folder = folder / f"{files.safe_name(name)}-on-{files.safe_name(data.label)}-{self.key[:12]}"
 
     @functools.cached_property
     def key(self) -> str:
@@ -217,18 +216,15 @@ class Train(Step):
 
     @property
     def work(self) -> int:
-        """Training steps, of the settings that say them."""
-        steps = [value for key, value in self.config.items() if key == "steps" or key.startswith("steps_")]
+        """Training steps, of the settings that say them; the method need not be built for it."""
+        told = re.compile(r"steps(_(?!per_)\w+)?")  # steps_per_epoch is the unit of a schedule
+        steps = [value for key, value in self.config.items() if told.fullmatch(key)]
         return sum(value for value in steps if isinstance(value, int) and not isinstance(value, bool))
 
     def is_done(self) -> bool:
         """Tell whether its weights are there, of a training that came to its end."""
         card = self.folder / CARD
         return card.exists() and bool(files.read_json(card).get("finished"))
-
-    def is_there(self) -> bool:
-        """Tell whether there are weights of that name, of any state."""
-        return any((path / CARD).exists() for path in self.folder.parent.glob(f"{self._stem}-{'[0-9a-f]' * 12}"))
 
     def run(self, place: Place, advance: Callable[[int], object]) -> None:
         """Train, or go on with the training."""

@@ -1,4 +1,8 @@
-"""Table IV: how large a pipeline is, how long one face takes, how much it computes and how much memory it needs."""
+"""Table IV: how large a pipeline is, how long one face takes, how much it computes and how much memory it needs.
+
+The paper does not say what its sizes count, and none of them can hold GFC, which every sequence of two methods runs. So size
+and computation are given twice where a helper takes part: of a pipeline's own networks, and with what helps them.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,8 @@ import gc
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from occface import files
 from occface.benchmark.steps import Place, Step
-from occface.benchmark.units import RESTORING, Unit
+from occface.benchmark.units import PRECISION, RESTORING, Unit
 from occface.dataset.reader import FacePairs, collate
 from occface.methods.base import Batch, Method, TrainableMethod
 from occface.pipelines import Pipeline
@@ -27,7 +31,11 @@ from occface.presets import saved_bytes
 from occface.training.devices import describe, resolve
 from occface.versions import source_hash
 
-__all__ = ["Time", "measured"]
+__all__ = ["OWN", "Time", "measured"]
+
+#: What is counted in a row. With helpers there is a second one, ``with GFC``, ``with FAN`` or ``with FAN and GFC``.
+OWN = "own network"
+_FAN, _GFC = "FAN", "GFC"
 
 _STATUS = Path("/proc/self/status")
 _RESET_PEAK = Path("/proc/self/clear_refs")
@@ -56,7 +64,7 @@ class Time(Step):
 
     def is_done(self) -> bool:
         """Tell whether the figures are there, of the pipeline as it is now."""
-        return self.is_there() and files.read_json(self.path).get("key") == self.key
+        return self.path.exists() and files.read_json(self.path).get("key") == self.key
 
     def is_there(self) -> bool:
         """Tell whether there are figures of that pipeline."""
@@ -69,8 +77,8 @@ class Time(Step):
         pipeline.load(device)
         pairs = FacePairs(self.unit.data, self.unit.split, [self.unit.mask])
         faces = [{name: value.to(device) for name, value in collate([pairs[0]]).items()}]
-        figures = measured(pipeline, faces[0], self.runs, self.warm_up, device, advance)
-        files.write_json(self.path, {"key": self.key, **figures})
+        rows = measured(pipeline, faces[0], self.runs, self.warm_up, device, advance)
+        files.write_json(self.path, {"key": self.key, "rows": rows})
 
     def forget(self) -> None:
         """Remove the figures."""
@@ -84,8 +92,8 @@ def measured(
     warm_up: int,
     device: torch.device,
     advance: Callable[[int], object] = lambda _: None,
-) -> dict[str, Any]:
-    """Return what a pipeline costs on one face, batch 1.
+) -> list[dict[str, Any]]:
+    """Return what a pipeline costs on one face, batch 1, for each way of counting.
 
     Parameters
     ----------
@@ -102,12 +110,13 @@ def measured(
 
     Returns
     -------
-    dict
-        Plain values: ``pipeline``, ``order``; ``parameters`` and ``size_kb`` (KB of 1024 bytes, safetensors) of all networks
-        that a face passes, with ``counted`` saying which; ``macs`` (convolutions and matrix products; None where a method says
-        that it has none to count); ``median_ms``, ``p90_ms``, ``runs``; ``peak_memory_mb``, the most memory that one more
-        run took beyond what was held before it, of the device where that is an accelerator, else of the process (None where
-        the system does not say); ``device``, ``precision``.
+    list of dict
+        Plain values. ``pipeline``, ``order``. ``counted``: `OWN`, which is every network that a face passes but FAN and GFC,
+        and where these take part a second row with them, which then counts everything. Of what is counted: ``parameters``;
+        ``size_kb`` (KB of 1024 bytes, safetensors); ``macs`` (convolutions and matrix products; None where a method says that
+        it has none to count). Of the whole pipeline, and so the same in its rows: ``median_ms``, ``p90_ms``, ``runs``;
+        ``peak_memory_mb``, the most memory that one more run took beyond what was held before it, of the device where that is
+        an accelerator, else of the process (None where the system does not say); ``device``, ``precision``.
     """
     for _ in range(warm_up):
         pipeline(face)
@@ -123,37 +132,63 @@ def measured(
     with _peak_memory(device) as peak:
         pipeline(face)
         _wait(device)
-    networks = {name: network for stage in pipeline.stages for name, network in _networks(stage.name, stage.method)}
-    return {
-        "pipeline": pipeline.name,
-        "order": pipeline.order,
-        "counted": ", ".join(networks) or "nothing is learnt",
-        "parameters": sum(value.numel() for network in networks.values() for value in network.parameters()),
-        "size_kb": sum(saved_bytes(network.state_dict()) for network in networks.values()) / 1024,
-        "macs": _macs(pipeline, face),
+    networks = [found for stage in pipeline.stages for found in _networks(stage.method)]
+    macs = _macs(pipeline, face, networks)
+    helpers = sorted({helper for helper, _ in networks if helper})
+    whole = {
         "median_ms": 1000 * statistics.median(seconds),
         "p90_ms": 1000 * float(np.quantile(seconds, 0.9)),
         "runs": runs,
         "peak_memory_mb": None if math.isnan(peak[0]) else peak[0],
         "device": describe(device),
-        "precision": "float32",
+        "precision": PRECISION,
     }
+    rows = []
+    for counted, names in [(OWN, {""}), *([(f"with {' and '.join(helpers)}", {"", *helpers})] if helpers else [])]:
+        chosen = [network for helper, network in networks if helper in names]
+        size = {
+            "parameters": sum(value.numel() for network in chosen for value in network.parameters()),
+            "size_kb": sum(saved_bytes(network.state_dict()) for network in chosen) / 1024,
+            "macs": None if macs is None else sum(macs[name] for name in names),
+        }
+        rows.append({"pipeline": pipeline.name, "order": pipeline.order, "counted": counted, **size, **whole})
+    return rows
 
 
-def _networks(name: str, method: Method) -> Iterator[tuple[str, torch.nn.Module]]:
-    """Give every network that a face passes through in a method: its own, and those that it asks."""
+def _networks(method: Method) -> Iterator[tuple[str, torch.nn.Module]]:
+    """Give every network that a face passes through in a method, its own and those that it asks, with the helper that it is."""
     if isinstance(method, TrainableMethod):
-        yield name, method.generator
+        yield _GFC if method.name == "gfc" else "", method.generator
     for part, network in method.asked().items():
-        yield f"{part} (of {name})", network
+        yield _FAN if part == _FAN else "", network
 
 
-def _macs(pipeline: Pipeline, face: Batch) -> int | None:
+def _macs(pipeline: Pipeline, face: Batch, networks: Sequence[tuple[str, torch.nn.Module]]) -> dict[str, int] | None:
+    """Return the multiply-accumulates of each helper, and under an empty name of all else."""
     if not all(stage.method.countable for stage in pipeline.stages):
         return None
-    with FlopCounterMode(display=False) as counter:
+    found = {helper: 0 for helper, _ in networks} | {"": 0}
+    with FlopCounterMode(display=False) as counter, ExitStack() as hooks:
+        for helper, network in networks:
+            if helper:
+                hooks.enter_context(_counting(helper, network, counter, found))
         pipeline(face)
-    return counter.get_total_flops() // 2
+    found[""] = counter.get_total_flops() // 2 - sum(found.values())
+    return found
+
+
+@contextmanager
+def _counting(helper: str, network: torch.nn.Module, counter: FlopCounterMode, found: dict[str, int]) -> Iterator[None]:
+    """Add to a helper's multiply-accumulates those of each call of its network."""
+
+    def begin(*_: object) -> None:
+        found[helper] -= counter.get_total_flops() // 2
+
+    def end(*_: object) -> None:
+        found[helper] += counter.get_total_flops() // 2
+
+    with network.register_forward_pre_hook(begin), network.register_forward_hook(end):
+        yield
 
 
 def _wait(device: torch.device) -> None:

@@ -23,7 +23,10 @@ from occface.occlusion.estimate import estimate_mask, flat_fill
 from occface.pipelines import Pipeline, order_of
 from occface.versions import source_hash
 
-__all__ = ["Unit", "evenly", "source_of"]
+__all__ = ["PRECISION", "Unit", "evenly", "source_of"]
+
+#: What pipelines compute in, on every device.
+PRECISION = "float32"
 
 #: The parts of the package that restored faces depend on.
 RESTORING = (

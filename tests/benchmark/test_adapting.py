@@ -3,10 +3,11 @@ import re
 
 import pandas as pd
 import pytest
+import torch
 
 from occface.benchmark import adapting
 from occface.benchmark.engine import Benchmark
-from occface.benchmark.recipe import load_recipe, packaged_recipes
+from occface.benchmark.recipe import load_recipe
 from occface.errors import UsageError
 from occface.methods import METHODS
 from occface.methods.base import resolve
@@ -62,9 +63,16 @@ def test_recipes_have_what_every_table_needs(name):
     assert {"image", "landmarks", "expression", "identity", "stages", "perceptual", "frechet"} <= measured
 
 
-def test_what_the_demo_has_no_parsing_for_is_said_in_it():
-    assert "parsing" not in load_recipe("demo").metrics
-    assert "no parsing maps" in packaged_recipes()["demo"].read_text()
+def test_what_tables_of_packaged_recipes_lack_is_said_in_them():
+    demo = load_recipe("demo")
+    assert "parsing" not in demo.metrics
+    assert "no parsing maps" in demo.notes["table_6"]
+    assert "no parsing maps" in demo.notes["figure_14"]
+    for name in ("demo", "cpu"):
+        recipe = load_recipe(name)
+        across = next(part for part in recipe.comparisons if len(part.trained_on) > 1)
+        for dataset in set(across.datasets) - set(across.trained_on):
+            assert dataset in recipe.notes["table_5"]
 
 
 def test_each_recipe_is_listed_with_a_line():
@@ -144,10 +152,12 @@ def test_any_one_data_set_may_be_left_out(name, monkeypatch):
         assert dataset not in str([part["datasets"] + part["trained_on"] for part in left["comparisons"]]).split("'")
 
 
-def test_networks_elsewhere_are_asked_by_one_process(monkeypatch):
+def test_data_sets_are_made_by_all_processors_beside_accelerators_too(monkeypatch):
     assert adapting.workers_for("cpu") == default_workers()
-    monkeypatch.setattr(adapting, "resolve", lambda name: type("Device", (), {"type": "cuda"}))
-    assert adapting.workers_for("auto") == 1
+    with pytest.raises(UsageError, match="unknown device 'gpu'"):
+        adapting.workers_for("gpu")
+    monkeypatch.setattr(adapting, "resolve", lambda name: torch.device("cuda"))
+    assert adapting.workers_for("auto") == default_workers()
 
 
 def test_some_tables_alone(tmp_path):

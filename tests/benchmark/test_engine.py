@@ -1,9 +1,13 @@
 import json
+import multiprocessing
+import os
 import shutil
+import signal
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from occface import files
 from occface.benchmark import engine, restorations
@@ -107,6 +111,16 @@ def test_failed_images_are_counted_and_tried_again(tmp_path, recipe, others, mon
     done = run(asked, tmp_path)
     assert (done.failed, done.broken) == (2, {})
     assert plan_benchmark(asked, tmp_path).steps[2]["state"] == "missing"
+    monkeypatch.setattr(others.fails, "how", "")
+    assert run(asked, tmp_path).failed == 0
+
+
+def test_a_face_that_is_only_shown_and_fails_is_counted_as_others_are(tmp_path, recipe, others, monkeypatch):
+    asked = recipe | {"pipelines": ["fails"], "limits": {"fails": 1}}
+    monkeypatch.setattr(others.fails, "how", "second")
+    done = run(asked, tmp_path)
+    assert (done.failed, done.broken, len(scores_of(tmp_path))) == (1, {}, 1)
+    assert run(asked, tmp_path, strategy="only-cache").failed == 1
     monkeypatch.setattr(others.fails, "how", "")
     assert run(asked, tmp_path).failed == 0
 
@@ -215,8 +229,20 @@ def test_always_makes_all_anew(tmp_path, recipe, ran, dataset_path):
 def test_strategies_that_cannot_be(tmp_path, recipe):
     with pytest.raises(UsageError, match="unknown overwrite strategy 'newer': did you mean 'never'"):
         run(recipe, tmp_path, strategy="newer")
-    with pytest.raises(UsageError, match=r"expected scores of a benchmark in .*run it first"):
-        run(recipe, tmp_path, strategy="only-cache")
+    with pytest.raises(UsageError, match=r"expected scores of a benchmark in .*run it first") as caught:
+        run(recipe, tmp_path / "out", strategy="only-cache")
+    assert "\n" not in str(caught.value)
+    (tmp_path / "mine").mkdir()
+    for folder in (tmp_path / "mine", tmp_path / "out"):
+        with pytest.raises(UsageError):
+            run(recipe, folder, strategy="only-cache")
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine"]
+
+
+def test_a_recipe_that_cannot_be_leaves_nothing(tmp_path, recipe):
+    with pytest.raises(UsageError, match="no mask type 'walk'"):
+        run(recipe | {"masks": ["walk"]}, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_interrupted_benchmark_goes_on_to_the_same_scores(tmp_path, recipe, others, monkeypatch):
@@ -259,10 +285,91 @@ def test_two_workers_score_as_one_does(tmp_path, dataset_path):
         assert (tmp_path / "two" / "scores" / path.name).read_bytes() == path.read_bytes()
 
 
+def test_several_accelerators_do_one_thing_at_a_time_each(tmp_path, recipe, faces_folder, monkeypatch):
+    made = {"source": str(faces_folder), "test": 1, "limit": 2, "masks": ["square"]}
+    names = ["toy", "toy:b", "toy:c"]
+    steps = dict(zip(names, (2, 4, 5), strict=True))
+    asked = {
+        "datasets": {"wild": made},
+        "pipelines": ["bicubic", *names],
+        "methods": {name: {"preset": "test", "set": {"steps": steps[name]}} for name in names},
+        "timing": {"pipelines": ["bicubic"], "runs": 1, "warm_up": 1},
+    }
+    run(asked, tmp_path / "one", workers=1)
+    rounds, places = [], []
+    outcome = engine._outcome
+
+    def spread(function, jobs, **how):
+        if function is engine._run_by_name:
+            rounds.append([(job[1].device, [name for name, _ in job[3]]) for job in jobs])
+            assert how == {"workers": len(jobs)}
+        else:
+            assert how["workers"] == 2  # a data set is made by processors
+        return map(function, jobs)
+
+    monkeypatch.setattr(engine, "_devices", lambda name: ["cpu", "cpu:0"])  # pretended: both are the same one
+    monkeypatch.setattr(engine, "resolve", lambda name: torch.device("cuda"))
+    monkeypatch.setattr(engine.parallel, "ordered_map", spread)
+    monkeypatch.setattr(engine, "_outcome", lambda step, place: places.append((step.kind, place)) or outcome(step, place))
+    run(asked, tmp_path / "two", workers=2)
+    trained, scored = rounds
+    assert trained == [("cpu", ["train toy:c on wild"]), ("cpu:0", ["train toy:b on wild", "train toy on wild"])]
+    assert [device for device, _ in scored] == ["cpu", "cpu:0"]
+    assert sorted(len(names) for _, names in scored) == [2, 2]
+    assert [(kind, place.workers) for kind, place in places if kind in ("data", "time")] == [("data", 2), ("time", 2)]
+    pd.testing.assert_frame_equal(scores_of(tmp_path / "one"), scores_of(tmp_path / "two"))
+
+
+def test_a_name_stands_for_all_accelerators_unless_it_singles_one_out(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(engine, "resolve", lambda name: torch.device("cuda" if name == "auto" else name))
+    assert engine._devices("auto") == engine._devices("cuda") == ["cuda:0", "cuda:1", "cuda:2"]
+    assert [engine._devices(name) for name in ("cuda:1", "cpu")] == [["cuda:1"], ["cpu"]]
+
+
+def test_killed_three_times_it_goes_on_to_the_same_scores(tmp_path, faces_folder, others, monkeypatch):
+    """Killed as by the power: SIGKILL at random moments, just before a file takes its place."""
+    made = {"source": str(faces_folder), "test": 2, "limit": 4, "masks": ["square"]}
+    asked = {
+        "datasets": {"wild": made},
+        "pipelines": ["hr", "bicubic", "bicubic+paints", "toy", "searches"],
+        "methods": {"toy": {"preset": "test"}},
+    }
+    monkeypatch.setattr(restorations, "BATCH", 1)
+    sync, writes = os.fsync, []
+    with monkeypatch.context() as counted:
+        counted.setattr(os, "fsync", lambda handle: writes.append(handle) or sync(handle))
+        run(asked, tmp_path / "whole")
+
+    def killed_at(moment):
+        torch.set_num_threads(1)  # a fork has none of its parent's threads
+        begun = len(writes)
+
+        def counting(handle):
+            writes.append(handle)
+            if len(writes) - begun == moment:
+                os.kill(os.getpid(), signal.SIGKILL)
+            sync(handle)
+
+        monkeypatch.setattr(os, "fsync", counting)
+        run(asked, tmp_path / "cut")
+
+    kinds = []
+    for moment in np.random.default_rng(5).integers(2, len(writes) // 4, 3).tolist():
+        process = multiprocessing.get_context("fork").Process(target=killed_at, args=(moment,))
+        process.start()
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL
+        kinds.append(len(list((tmp_path / "cut").rglob("*"))))
+    assert kinds == sorted(set(kinds))  # each went on where the one before it was killed
+    run(asked, tmp_path / "cut")
+    pd.testing.assert_frame_equal(scores_of(tmp_path / "cut"), scores_of(tmp_path / "whole"))
+    for path in (tmp_path / "whole").rglob("*.png"):
+        assert (tmp_path / "cut" / path.relative_to(tmp_path / "whole")).read_bytes() == path.read_bytes()
+
+
 def test_a_worker_that_outlives_a_benchmark_sees_what_was_replaced(tmp_path, recipe):
     def save(seed):
-        import torch
-
         torch.manual_seed(seed)
         gfc = GFC.build("test")
         card = {"method": "gfc", "config": gfc.config, "finished": True, "steps": 1, "steps_planned": 1, "minutes": 0}
@@ -276,10 +383,10 @@ def test_a_worker_that_outlives_a_benchmark_sees_what_was_replaced(tmp_path, rec
     for seed in (0, 1):
         save(seed)
         keys.append({step["name"]: step["key"] for step in plan_benchmark(asked, tmp_path).steps}[name])
-        assert engine._run_by_name((text, Place(tmp_path, "cpu"), None, name, keys[-1]))[0] == ""
+        assert engine._run_by_name((text, Place(tmp_path, "cpu"), None, ((name, keys[-1]),)))[0][0] == ""
         psnr.append(load_scores(tmp_path / "scores")["psnr"].tolist())
     assert psnr[0] != psnr[1]
-    error, _ = engine._run_by_name((text, Place(tmp_path, "cpu"), None, name, keys[0]))
+    ((error, _),) = engine._run_by_name((text, Place(tmp_path, "cpu"), None, ((name, keys[0]),)))
     assert error.startswith("the worker found other data, weights or code")
 
 

@@ -28,6 +28,7 @@ split: val
 limits: {gfc+bicubic: 8}
 pictured: 8
 beside: CelebA-HQ
+notes: {table_6: nothing to parse, figure_14: nothing to draw, table_by-pose: all are frontal}
 """
 
 
@@ -51,6 +52,7 @@ def test_everything_that_a_recipe_can_say(tmp_path):
     assert recipe.timing == Timing(("bicubic",), runs=60, warm_up=5)
     assert (recipe.title, recipe.split, recipe.pictured, recipe.beside) == ("A trial", "val", 8, "CelebA-HQ")
     assert recipe.limits == {"gfc+bicubic": 8}
+    assert recipe.notes == {"table_6": "nothing to parse", "figure_14": "nothing to draw", "table_by-pose": "all are frontal"}
     assert recipe.pipelines == ("hr", "bicubic", "gfc+bicubic", "fcsr-gan", "pro-uigan:p-fp")
     assert load_recipe(recipe.as_dict()) == recipe
     files.write_yaml(tmp_path / "elsewhere" / "again.yaml", recipe.as_dict())
@@ -107,6 +109,11 @@ def compared(**changes):
         (GOOD | {"limits": {"bicubc": 3}}, "names no pipeline of it, 'bicubc': did you mean 'bicubic'"),
         (GOOD | {"limits": {"bicubic": 0}}, "'limits: bicubic' of the recipe to be a whole number from 1 on, got 0"),
         (GOOD | {"limits": [3]}, "'limits' of the recipe to map"),
+        (GOOD | {"notes": ["x"]}, "'notes' of the recipe to map"),
+        (GOOD | {"notes": {"table_8": "x"}}, "'notes' of the recipe names no table or figure, 'table_8': did you mean 'table_"),
+        (GOOD | {"notes": {"figure_1": "x"}}, "names no table or figure, 'figure_1'"),
+        (GOOD | {"notes": {"table_6": 3}}, "expected 'notes: table_6' of the recipe to be a sentence, got 3"),
+        (GOOD | {"notes": {"table_6": " "}}, "'notes: table_6' of the recipe to be a sentence"),
         (GOOD | {"pictured": "8"}, "'pictured' of the recipe to be a whole number"),
         (GOOD | {"pictured": True}, "'pictured' of the recipe to be a whole number"),
         (GOOD | {"methods": {"bicubc": {}}}, "did you mean 'bicubic'"),

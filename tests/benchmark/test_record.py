@@ -17,7 +17,9 @@ def record(whole):
 def test_frames_hold_what_was_scored(record):
     frames = record.frames
     assert len(frames.scores) == 2 * 6 + 3
-    assert frames.efficiency["pipeline"].tolist() == ["bicubic", "gfc+bicubic"]
+    assert frames.efficiency[["pipeline", "counted"]].to_numpy().tolist() == [
+        ["bicubic", "own network"], ["gfc+bicubic", "own network"], ["gfc+bicubic", "with GFC"],
+    ]  # fmt: skip
     assert list(frames.efficiency.columns) == [
         "pipeline", "order", "counted", "parameters", "size_kb", "macs", "median_ms", "p90_ms", "runs", "peak_memory_mb",
         "device", "precision",
@@ -58,6 +60,19 @@ def test_numbers_of_sets_of_images(tmp_path, dataset_path, others, unshown):
         {"pipeline": "bicubic", "order": "SR", "metric": "brightness", "n": 2}
     ]
     assert 0 < sets["value"].iloc[0] < 255
+
+
+def test_why_something_is_missing_is_carried_for_the_report(tmp_path, dataset_path, unshown):
+    from occface.benchmark.engine import run_benchmark
+
+    recipe = {"datasets": {"faces": str(dataset_path)}, "masks": ["square"], "pipelines": ["bicubic"]}
+    run_benchmark(recipe, tmp_path, device="cpu")
+    assert Record(tmp_path).notes == {}
+    scores = next((tmp_path / "scores").glob("*.csv"))
+    written = scores.stat().st_mtime_ns
+    run_benchmark(recipe | {"notes": {"table_7": "No expressions are known."}}, tmp_path, device="cpu")
+    assert Record(tmp_path).notes == {"table_7": "No expressions are known."}
+    assert scores.stat().st_mtime_ns == written  # scores do not depend on it
 
 
 def test_a_folder_without_scores_or_with_other_ones_is_one_line(tmp_path, whole):

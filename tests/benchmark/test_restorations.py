@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from occface import files
 from occface.benchmark import restorations
 from occface.benchmark.plan import make_plan
 from occface.benchmark.recipe import load_recipe
@@ -11,6 +12,8 @@ from occface.dataset.reader import FacePairs, collate
 from occface.images import read_image, to_uint8
 from occface.methods.bicubic import Bicubic
 from occface.occlusion.cells import cell_mask
+from occface.training.devices import describe
+from occface.versions import software_versions
 
 CPU = torch.device("cpu")
 
@@ -118,6 +121,26 @@ def test_searches_say_whom_they_missed(tmp_path, unit_of, others):
     kept.restore([0, 1], CPU)
     assert [kept[0].missed, kept[1].missed] == [True, False]
     assert others.searches.loaded == ["cpu"]
+
+
+def test_each_face_says_where_it_was_restored(tmp_path, unit_of, monkeypatch):
+    unit = unit_of("bicubic")
+    kept = Restorations(tmp_path, unit)
+    assert kept.restored_on([0, 1]) == []
+    with monkeypatch.context() as there:
+        there.setattr(restorations, "describe", lambda device: "H200")
+        there.setattr(restorations, "software_versions", lambda: {"torch": "2.6"})
+        kept.restore([1], CPU)
+    elsewhere = {"device": "H200", "precision": "float32", "versions": {"torch": "2.6"}, "faces": 1}
+    assert kept.restored_on([1]) == [elsewhere]
+    again = Restorations(tmp_path, unit)
+    again.restore([0, 1], CPU)
+    here = {"device": describe(CPU), "precision": "float32", "versions": software_versions(), "faces": 1}
+    assert Restorations(tmp_path, unit).restored_on([0, 1]) == [elsewhere, here]
+    assert again.restored_on([0]) == [here]
+    record = files.read_json(again.folder / "faces.json")
+    files.write_json(again.folder / "faces.json", record["faces"])  # as it was before places were kept
+    assert Restorations(tmp_path, unit).missing([0, 1]) == [0, 1]
 
 
 def test_the_reference_gives_the_true_faces(tmp_path, unit_of, dataset):

@@ -1,10 +1,12 @@
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
 
+from occface.benchmark import restorations, scoring
 from occface.benchmark.plan import make_plan
 from occface.benchmark.recipe import load_recipe
 from occface.benchmark.scores import load_scores, read_facts
@@ -17,6 +19,7 @@ from occface.metrics import METRICS
 from occface.metrics.base import Column, Metric
 from occface.occlusion.cells import cell_mask
 from occface.occlusion.estimate import estimate_mask, flat_fill
+from occface.versions import software_versions
 
 
 @pytest.fixture
@@ -112,6 +115,49 @@ def test_a_failed_image_is_a_row_with_an_error(score, others, monkeypatch):
     assert rows(step)["psnr"].notna().all()
 
 
+def test_a_face_that_fails_and_is_only_shown_is_counted_too(score, others, monkeypatch, caplog, dataset):
+    monkeypatch.setattr(others.fails, "how", "second")
+    step = score("fails", limits={"fails": 1}, pictured=2)
+    facts = read_facts(step.path)
+    assert (facts["rows"], facts["failed"], facts["shown"]) == (1, 0, [0, 1])
+    name = dataset.columns("test")["id"].iloc[1]
+    assert facts["pictured_failed"] == [{"index": 1, "image": name, "error": "RuntimeError: out of memory"}]
+    assert f"score fails on faces, square: the pictured face '{name}' failed: RuntimeError: out of memory" in caplog.text
+    assert not step.is_done()
+    monkeypatch.setattr(others.fails, "how", "")
+    step = score("fails", limits={"fails": 1}, pictured=2)
+    assert step.is_done()
+    assert read_facts(step.path)["pictured_failed"] == []
+
+
+def test_scores_say_where_faces_were_restored_and_where_they_were_scored(score, monkeypatch):
+    with monkeypatch.context() as there:
+        there.setattr(restorations, "describe", lambda device: "H200")
+        step = score("bicubic", run=False)
+        step.restorations.restore([0, 1], torch.device("cpu"))
+    facts = read_facts(score("bicubic").path)
+    versions = software_versions()
+    assert facts["restored_on"] == [{"device": "H200", "precision": "float32", "versions": versions, "faces": 2}]
+    assert facts["device"].startswith("cpu")
+    assert facts["versions"] == versions
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:99])])
+def test_drawings_that_are_gone_are_made_again_and_nothing_else(score, whole, monkeypatch, harm):
+    weights = next(path for path in (whole.folder / "runs").iterdir() if path.name.startswith("pro-uigan-on-faces"))
+    asked = {"methods": {"pro-uigan": str(weights)}}
+    step = score("pro-uigan", **asked)
+    drawn = step.path.with_suffix(".npz")
+    before = {path: path.read_bytes() for path in (step.path, step.path.with_suffix(".json"), drawn)}
+    assert step.is_done()
+    harm(drawn)
+    assert not score("pro-uigan", run=False, **asked).is_done()
+    monkeypatch.setattr(scoring, "write_scores", None)
+    step = score("pro-uigan", **asked)
+    assert step.is_done()
+    assert {path: path.read_bytes() for path in before} == before
+
+
 def test_faces_that_a_search_missed_are_counted(score):
     step = score("searches")
     assert rows(step)["missed"].tolist() == [1, 0]
@@ -135,8 +181,6 @@ def test_scores_are_known_by_what_they_depend_on(score, monkeypatch):
     ]  # fmt: skip
     assert len(set(keys)) == len(keys)
     assert score("bicubic", run=False, title="other").key == keys[0]
-    from occface.benchmark import scoring
-
     monkeypatch.setattr(scoring, "source_hash", lambda parts=(): "other")
     assert score("bicubic", run=False).key != keys[0]
 

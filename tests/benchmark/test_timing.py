@@ -9,6 +9,7 @@ from occface.benchmark import timing
 from occface.benchmark.plan import make_plan
 from occface.benchmark.recipe import load_recipe
 from occface.benchmark.steps import Place
+from occface.methods.base import TrainableMethod
 from occface.methods.bicubic import Bicubic
 from occface.methods.weights import LoadedMethod
 from occface.pipelines import Pipeline
@@ -42,8 +43,8 @@ def pipeline_of(method):
 
 def test_what_is_counted_and_how_much_it_computes():
     advanced = []
-    figures = timing.measured(pipeline_of(Convolves({})), FACE, 4, 2, CPU, advanced.append)
-    assert figures["counted"] == "judge (of convolves)"
+    (figures,) = timing.measured(pipeline_of(Convolves({})), FACE, 4, 2, CPU, advanced.append)
+    assert figures["counted"] == "own network"
     assert figures["parameters"] == 3 * 5 * 9
     assert figures["size_kb"] == pytest.approx(4 * 135 / 1024, rel=0.5)  # and the header of the file
     assert figures["macs"] == 128 * 128 * 5 * 3 * 9
@@ -52,13 +53,46 @@ def test_what_is_counted_and_how_much_it_computes():
     assert figures["device"].startswith("cpu")
 
 
+class Inpaints(TrainableMethod):
+    """A network that paints, under the name of GFC."""
+
+    name, role, needs = "gfc", "inpaint", frozenset({"mask"})
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.generator = nn.Conv2d(3, 3, 1, bias=False)
+
+    def hallucinate(self, batch, generator=None):
+        return batch["image"] + 0 * self.generator(self.generator(batch["image"]))
+
+
+def test_helpers_are_counted_apart(monkeypatch):
+    monkeypatch.setattr(Convolves, "asked", lambda method: {"FAN": method.network, "judge": nn.Linear(2, 1, bias=False)})
+    shown, painted = 128 * 128 * 3 * 5 * 9, 2 * 128 * 128 * 3 * 3
+    face = FACE | {"mask": torch.zeros(1, 1, 128, 128)}
+    convolves, paints = Convolves({}), Inpaints({})
+    convolves.load(CPU)
+    stages = (LoadedMethod("convolves", convolves, {}), LoadedMethod("gfc:small", paints, {}))
+    own, whole = timing.measured(Pipeline("convolves+gfc:small", "SR+PA", stages), face, 2, 1, CPU)
+    assert (own["counted"], own["parameters"], own["macs"]) == ("own network", 2, 0)
+    assert (whole["counted"], whole["parameters"], whole["macs"]) == ("with FAN and GFC", 2 + 135 + 9, shown + painted)
+    assert whole["size_kb"] > own["size_kb"] > 0
+    shared = ("pipeline", "order", "median_ms", "p90_ms", "runs", "peak_memory_mb", "device", "precision")
+    assert [own[name] for name in shared] == [whole[name] for name in shared]
+    alone = timing.measured(pipeline_of(Convolves({})), FACE, 2, 1, CPU)
+    assert [(row["counted"], row["macs"]) for row in alone] == [("own network", 0), ("with FAN", shown)]
+    monkeypatch.setattr(Convolves, "asked", lambda method: {})
+    own, whole = timing.measured(Pipeline("convolves+gfc:small", "SR+PA", stages), face, 2, 1, CPU)
+    assert (own["macs"], whole["counted"], whole["macs"]) == (shown, "with GFC", shown + painted)
+
+
 def test_times_are_those_of_the_runs_and_not_of_warming_up(monkeypatch):
     ticks = iter([0.0, 0.010, 1.0, 1.030, 2.0, 2.020, 3.0, 3.100])
     monkeypatch.setattr(timing.time, "perf_counter", lambda: next(ticks))
-    figures = timing.measured(pipeline_of(Bicubic({})), FACE, 4, 3, CPU)
+    (figures,) = timing.measured(pipeline_of(Bicubic({})), FACE, 4, 3, CPU)
     assert figures["median_ms"] == pytest.approx(25)
     assert figures["p90_ms"] == pytest.approx(30 + 0.7 * 70)  # numpy's linear interpolation between the third and the fourth
-    assert figures["counted"] == "nothing is learnt"
+    assert figures["counted"] == "own network"
     assert (figures["parameters"], figures["size_kb"], figures["macs"]) == (0, 0, 0)
 
 
@@ -66,7 +100,7 @@ def test_times_are_those_of_the_runs_and_not_of_warming_up(monkeypatch):
 def test_peak_memory_is_what_one_run_takes(monkeypatch, parts):
     monkeypatch.setattr(Convolves, "megabytes", 64)
     monkeypatch.setattr(Convolves, "parts", parts)
-    figures = timing.measured(pipeline_of(Convolves({})), FACE, 2, 1, CPU)
+    (figures,) = timing.measured(pipeline_of(Convolves({})), FACE, 2, 1, CPU)
     if math.isnan(timing._fresh_peak()):
         assert figures["peak_memory_mb"] is None
     else:
@@ -75,7 +109,7 @@ def test_peak_memory_is_what_one_run_takes(monkeypatch, parts):
 
 def test_a_method_without_a_cost_has_none(monkeypatch):
     monkeypatch.setattr(Convolves, "countable", False)
-    assert timing.measured(pipeline_of(Convolves({})), FACE, 1, 1, CPU)["macs"] is None
+    assert timing.measured(pipeline_of(Convolves({})), FACE, 1, 1, CPU)[0]["macs"] is None
 
 
 def test_figures_are_made_anew_when_the_pipeline_or_the_runs_change(tmp_path, dataset_path, others):
@@ -93,7 +127,7 @@ def test_figures_are_made_anew_when_the_pipeline_or_the_runs_change(tmp_path, da
     assert (step.is_done(), step.work) == (False, 3)
     step.run(Place(tmp_path, "cpu"), lambda amount: None)
     assert planned().is_done()
-    assert files.read_json(step.path)["order"] == "SR+PA"
+    assert [row["order"] for row in files.read_json(step.path)["rows"]] == ["SR+PA"]
     assert len(others.paints.given) == 5  # one warms up, two are timed, one shows the memory, one is counted
     for other in (planned(grey=1.0), planned(runs=3)):
         assert (other.is_done(), other.is_there()) == (False, True)
