@@ -20,11 +20,12 @@ from occface.faces.align import CROP_SIZE
 from occface.faces.parsing import UNKNOWN
 
 __all__ = [
+    "INK",
     "LANDMARK_COLOURS",
+    "PAPER",
     "draw_heatmaps",
     "draw_landmarks",
     "draw_parsing",
-    "heatmap_strip",
     "legend_strip",
     "parsing_colours",
 ]
@@ -66,7 +67,9 @@ _CLASS_COLOURS: dict[str, Colour] = {
     "neck": (200, 140, 110),
     "cloth": (0, 140, 110),
 }
-_PAPER, _INK = (255, 255, 255), (34, 34, 34)
+#: Ground and letters of what is read on light and on dark pages: nothing, and a grey that is 4 times as bright or dark as they.
+PAPER, INK = (255, 255, 255, 0), (125, 125, 125, 255)
+_RIM = (34, 34, 34)
 _GAP = 4
 #: Fractional bits of the coordinates that OpenCV draws at.
 _SHIFT = 4
@@ -107,7 +110,7 @@ def draw_landmarks(face: np.ndarray, landmarks: np.ndarray, scale: int = 3) -> n
     for part, first, last, _ in _STROKES:
         for x, y in places[first : last + 1].tolist():
             # A dark rim, so that the dot is seen on light skin too.
-            _disc(canvas, x, y, 0.65 * scale + max(0.8, scale / 5), _INK)
+            _disc(canvas, x, y, 0.65 * scale + max(0.8, scale / 5), _RIM)
             _disc(canvas, x, y, 0.65 * scale, LANDMARK_COLOURS[part])
     return canvas
 
@@ -219,42 +222,6 @@ def draw_heatmaps(picture: np.ndarray, heatmaps: np.ndarray, scale: int = 3) -> 
     return np.rint(canvas * 0.55 * (1 - weight) + glow * weight).astype(np.uint8)
 
 
-def heatmap_strip(stages: Sequence[tuple[np.ndarray, np.ndarray]], scale: int = 3) -> np.ndarray:
-    """Put the stages of one face side by side: above what a stage made, below its heatmaps over it, as the paper's Fig. 9.
-
-    Parameters
-    ----------
-    stages : sequence of (numpy.ndarray, numpy.ndarray)
-        Picture (S, S, 3) uint8 and heatmaps (K, h, h) of each stage; the sizes of stages may differ.
-    scale : int
-        Pixels of the result for one of the 128x128 crop.
-
-    Returns
-    -------
-    numpy.ndarray
-        (height, width, 3) uint8, with white gaps and the stages' numbers and sizes above.
-
-    Raises
-    ------
-    UsageError
-        If there is no stage, or one is of another form.
-    """
-    if not stages:
-        raise UsageError("expected the stages of a face, got none; give a picture and heatmaps for each")
-    side = CROP_SIZE * scale
-    font = lettering.font(max(11, round(side * 0.06)))
-    line = sum(font.getmetrics()) + _GAP
-    sheet = Image.new("RGB", ((side + _GAP) * len(stages) - _GAP, line + 2 * side + _GAP), _PAPER)
-    draw = ImageDraw.Draw(sheet)
-    for number, (picture, heatmaps) in enumerate(stages):
-        x = number * (side + _GAP)
-        title = f"stage {number + 1}: {picture.shape[0]} px, heatmaps {heatmaps.shape[-1]} px"
-        draw.text((x + side / 2, 0), lettering.cut(title, font, side), fill=_INK, font=font, anchor="ma")
-        sheet.paste(Image.fromarray(_enlarged(picture, scale)), (x, line))
-        sheet.paste(Image.fromarray(draw_heatmaps(picture, heatmaps, scale)), (x, line + side + _GAP))
-    return np.asarray(sheet)
-
-
 def legend_strip(colours: Mapping[str, Colour], width: int, size: int = 14) -> np.ndarray:
     """Write the names of colours beside swatches of them, in as many lines as a width needs.
 
@@ -270,7 +237,7 @@ def legend_strip(colours: Mapping[str, Colour], width: int, size: int = 14) -> n
     Returns
     -------
     numpy.ndarray
-        (height, width, 3) uint8, on white.
+        (height, width, 4) uint8 RGBA: letters on nothing, that are read on light and on dark pages.
     """
     font = lettering.font(size)
     line = sum(font.getmetrics()) + _GAP
@@ -282,11 +249,11 @@ def legend_strip(colours: Mapping[str, Colour], width: int, size: int = 14) -> n
             x, y = _GAP, y + line
         places.append((name, text, x, y))
         x += needed
-    sheet = Image.new("RGB", (width, y + line if places else 1), _PAPER)
+    sheet = Image.new("RGBA", (width, y + line if places else 1), PAPER)
     draw = ImageDraw.Draw(sheet)
     for name, text, left, top in places:
-        draw.rectangle((left, top + 2, left + size - 1, top + size + 1), fill=colours[name], outline=_INK)
-        draw.text((left + size + _GAP, top), text, fill=_INK, font=font)
+        draw.rectangle((left, top + 2, left + size - 1, top + size + 1), fill=colours[name], outline=INK)
+        draw.text((left + size + _GAP, top), text, fill=INK, font=font)
     return np.asarray(sheet)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,7 +22,17 @@ from occface.benchmark import plotting
 from occface.benchmark.paper import mask_order, pipeline_title
 from occface.benchmark.scores import ORDERS
 from occface.benchmark.statistics import with_intervals
-from occface.benchmark.tables.frames import is_region, main_masks, own_training, scored_methods, square_size, table_rows
+from occface.benchmark.tables.frames import (
+    POSE_STEP,
+    is_region,
+    main_masks,
+    own_training,
+    pose_angle,
+    round_pose,
+    scored_methods,
+    square_size,
+    table_rows,
+)
 from occface.occlusion.masks import mask_family
 
 __all__ = [
@@ -82,11 +91,12 @@ def quality_by_hole_area(scores: pd.DataFrame, metric: str, path: str | os.PathL
 
 
 def quality_by_pose(scores: pd.DataFrame, metric: str, path: str | os.PathLike[str]) -> Path | None:
-    """Draw a metric against the pose that the data set gives, each mask type by itself.
+    """Draw a metric against the pose that the data set gives, yaws to the nearest 15 degrees, each mask type by itself.
 
     Parameters and return value as of `quality_by_mask_size`; None where fewer than two poses are known.
     """
     posed = main_masks(scores[scores["pose"] != ""])
+    posed = posed.assign(pose=posed["pose"].map(round_pose))
     known = sorted(posed["pose"].unique(), key=_pose_order)
     if len(known) < 2:
         return None
@@ -94,7 +104,8 @@ def quality_by_pose(scores: pd.DataFrame, metric: str, path: str | os.PathLike[s
         place=posed["pose"].map({pose: place for place, pose in enumerate(known)}),
         row=posed["dataset"] + ", " + posed["mask_type"],
     )
-    return _by_order(rows, metric, [str(pose) for pose in known], "pose", path)
+    about = f"pose: yaw in degrees, to the nearest {POSE_STEP}"
+    return _by_order(rows, metric, [str(pose) for pose in known], about, path)
 
 
 def stages(scores: pd.DataFrame, path: str | os.PathLike[str]) -> Path | None:
@@ -154,7 +165,7 @@ def recognition(scores: pd.DataFrame, path: str | os.PathLike[str]) -> Path | No
     lines = {name: plotting.sorted_lines(means[means["dataset"] == name]) for name in datasets}
     count = sum(map(len, lines.values()))
     with mpl.rc_context(plotting.STYLE):
-        figure = Figure(figsize=(1.9 + 3.4 * len(metrics), 1.1 + 0.75 * len(datasets) + 0.27 * count), layout="constrained")
+        figure = Figure(figsize=(1.9 + 3.4 * len(metrics), 1.1 + 0.75 * len(datasets) + 0.27 * count))
         grid = figure.subplots(
             len(datasets), len(metrics), squeeze=False, sharey="row", height_ratios=[len(part) + 1 for part in lines.values()]
         )
@@ -213,7 +224,8 @@ def confusion(scores: pd.DataFrame, path: str | os.PathLike[str], pipelines: Seq
     names = sorted({*judged["expression"], *judged["expression_seen"]})
     side = 1.1 + 0.55 * len(names)
     with mpl.rc_context({**plotting.STYLE, "axes.grid": False}):
-        figure = Figure(figsize=(side * len(columns), (side + 0.25) * len(facets)), layout="constrained")
+        # The layout makes no room for titles that are wider than their matrix.
+        figure = Figure(figsize=(max(side, 2.0) * len(columns), (side + 0.25) * len(facets)))
         grid = figure.subplots(len(facets), len(columns), squeeze=False)
         for axes, (dataset, mask_type) in zip(grid, facets, strict=True):
             for axis, (pipeline, given) in zip(axes, columns, strict=True):
@@ -226,7 +238,8 @@ def confusion(scores: pd.DataFrame, path: str | os.PathLike[str], pipelines: Seq
                 plotting.matrix(axis, counts.reindex(names, axis=1, fill_value=0).to_numpy(), names)
                 right = (part["expression"] == part["expression_seen"]).mean()
                 name = pipeline_title(pipeline, given)
-                axis.set_title(f"{name}\n{dataset}, {mask_type}: {100 * right:.1f} % right, n = {len(part)}")
+                axis.set_title(f"{name}\n{100 * right:.1f} % right, n = {len(part)}")
+            axes[0].set_ylabel(f"{dataset}, {mask_type}\ntrue")
         return plotting.save(figure, path, "Expressions seen in restored faces")
 
 
@@ -258,21 +271,22 @@ def efficiency(efficiency: pd.DataFrame, scores: pd.DataFrame, path: str | os.Pa
     )
     points = whole.dropna(subset=["median_ms"]).merge(means, on="pipeline")
     points = points[np.isfinite(points["psnr"])]
-    if points.empty:
-        return None
     facets = [(key, part) for key, part in points.groupby(["dataset", "mask_type", "device", "precision"])]
+    facets = [facet for facet in facets if len(facet[1]) > 1] or facets  # a point alone says nothing
+    if not facets:
+        return None
     facets.sort(key=lambda facet: (facet[0][0], mask_order(facet[0][1]), facet[0][2:]))
     columns = min(2, len(facets))
     height = max(3.0, 0.9 + 0.18 * max(len(part) for _, part in facets)) * math.ceil(len(facets) / columns)
     with mpl.rc_context(plotting.STYLE):
-        figure = Figure(figsize=(6 * columns, height + 0.4), layout="constrained")
-        grid = figure.subplots(math.ceil(len(facets) / columns), columns, squeeze=False).flat
+        figure = Figure(figsize=(6 * columns, height + 0.4))
+        grid = list(figure.subplots(math.ceil(len(facets) / columns), columns, squeeze=False).flat)
         for axis, ((dataset, mask_type, device, precision), part) in zip(grid, facets, strict=False):
             plotting.bubbles(axis, part, points["size_kb"].max())
             axis.set_title(f"{dataset}, {mask_type}; {device}, {precision}", loc="left")
             axis.set_ylabel(plotting.label("psnr"))
             axis.set_xlabel("median time of a face (ms); area of a circle: size of the weights")
-        for axis in list(grid)[len(facets) :]:
+        for axis in grid[len(facets) :]:
             axis.set_axis_off()
         orders = [number for number, order in enumerate(ORDERS) if (points["order"] == order).any()]
         handles = [plotting.entry(ORDERS[number], plotting.HUES[number], "o") for number in orders]
@@ -285,8 +299,8 @@ def efficiency(efficiency: pd.DataFrame, scores: pd.DataFrame, path: str | os.Pa
 
 def _pose_order(pose: str) -> tuple[int, float, str]:
     """Return the sort key of a pose: angles by their size, names after them."""
-    found = re.fullmatch(r"[+-]?\d+(\.\d+)?", str(pose))
-    return (0, float(found[0]), "") if found else (1, 0.0, str(pose))
+    angle = pose_angle(pose)
+    return (1, 0.0, pose) if angle is None else (0, angle, "")
 
 
 def _shown(rows: pd.DataFrame, *metrics: str) -> pd.DataFrame:
@@ -329,7 +343,7 @@ def _lines(
     facets = list(dict.fromkeys(means["row"]))
     with mpl.rc_context(plotting.STYLE):
         width = 0.7 + max(2.6, 0.62 * len(ticks)) * len(panels)
-        figure = Figure(figsize=(width, 0.9 + 2.5 * len(facets)), layout="constrained")
+        figure = Figure(figsize=(width, 0.9 + 2.5 * len(facets)))
         grid = figure.subplots(len(facets), len(panels), squeeze=False, sharey="row")
         for axes, facet in zip(grid, facets, strict=True):
             for axis, panel in zip(axes, panels, strict=True):
@@ -343,8 +357,8 @@ def _lines(
                 )
                 axis.set_xlim(-0.3, len(ticks) - 0.7)
                 axis.set_title(f"{facet}: {panel}", loc="left")
-                axis.set_xlabel(about)
             axes[0].set_ylabel(plotting.label(metric))
+        grid[-1][0].set_xlabel(about, loc="left")  # once: beside each other they would overlap
         dotted = [] if panels == ["SR"] else [line[1] for line in plotting.sorted_lines(alone)]
         handles = [
             plotting.entry(plotting.series_title(one), hue, *(("", ":") if one[0] in dotted and not one[1] else (marker,)))

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from occface import lettering
-from occface.benchmark.annotated import Colour, legend_strip
-from occface.images import write_png
+from occface import files, lettering
+from occface.benchmark.annotated import INK, PAPER, Colour, legend_strip
+from occface.images import encode_png
 
 __all__ = ["comparison_grid"]
 
@@ -35,9 +35,8 @@ _GAP = 4
 #: Pixels of the letters beside large cells.
 _LARGEST = 18
 _MARGIN = 10
-_INK = (34, 34, 34)
-_PAPER = (255, 255, 255)
-_ABSENT = (226, 226, 226)
+#: Where a picture is missing, and what is written there.
+_ABSENT, _ON_ABSENT = (226, 226, 226), (34, 34, 34)
 
 
 def comparison_grid(
@@ -62,7 +61,8 @@ def comparison_grid(
     columns : sequence of (str, sequence of numpy.ndarray or None)
         Titles, and uint8 RGB (side, side, 3) pictures. None, for a face that a method failed on, is shown as such.
     path : path
-        The PNG file, written atomically.
+        The PNG file, written atomically. Beside the pictures it is transparent, with letters that are read on light and on dark
+        pages.
     row_labels : sequence of str, optional
         A label for each row, such as its mask type. Equal labels in a row of rows are written once, beside all of them.
     cell : int
@@ -94,12 +94,12 @@ def comparison_grid(
         blocks.append(Image.fromarray(legend_strip(legend, max(block.width for block in blocks))))
     width = max(block.width for block in blocks) + 2 * _MARGIN
     height = sum(block.height + _MARGIN for block in blocks) + _MARGIN
-    canvas = Image.new("RGB", (width, height), _PAPER)
+    canvas = Image.new("RGBA", (width, height), PAPER)
     y = _MARGIN
     for block in blocks:
         canvas.paste(block, (_MARGIN, y))
         y += block.height + _MARGIN
-    write_png(path, np.asarray(canvas))
+    files.write_bytes(path, encode_png(np.asarray(canvas)))  # quickly: figures are drawn anew each time
     return Path(path)
 
 
@@ -121,15 +121,15 @@ def _block(columns: Sequence[_Noted], row_labels: Sequence[str], cell: int, font
     left = line + 2 * _GAP if row_labels else 0
     noted = any(text for column in columns for text in column.notes)
     across, down = cell + _GAP, cell + _GAP + (line + _GAP if noted else 0)
-    block = Image.new("RGB", (left + across * len(columns) - _GAP, top + down * rows - _GAP), _PAPER)
+    block = Image.new("RGBA", (left + across * len(columns) - _GAP, top + down * rows - _GAP), PAPER)
     draw = ImageDraw.Draw(block)
     for place, (column, lines) in enumerate(zip(columns, titles, strict=True)):
         x = left + across * place
         for number, text in enumerate(lines):
-            draw.text((x + cell / 2, top - _GAP - line * (len(lines) - number)), text, fill=_INK, font=font, anchor="ma")
+            draw.text((x + cell / 2, top - _GAP - line * (len(lines) - number)), text, fill=INK, font=font, anchor="ma")
         for row, (picture, text) in enumerate(zip(column.pictures, column.notes, strict=True)):
             block.paste(_cell(picture, cell, font), (x, top + down * row))
-            draw.text((x + cell / 2, top + down * row + cell + 2), text, fill=_INK, font=font, anchor="ma")
+            draw.text((x + cell / 2, top + down * row + cell + 2), text, fill=INK, font=font, anchor="ma")
     for label, first, count in _runs(row_labels):
         height = down * (count - 1) + cell
         block.paste(_sideways(label, font, line, height), (0, top + down * first))
@@ -163,7 +163,7 @@ def _wrap(title: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
 def _cell(picture: np.ndarray | None, cell: int, font: ImageFont.FreeTypeFont) -> Image.Image:
     if picture is None:
         absent = Image.new("RGB", (cell, cell), _ABSENT)
-        ImageDraw.Draw(absent).text((cell / 2, cell / 2), "failed", fill=_INK, font=font, anchor="mm")
+        ImageDraw.Draw(absent).text((cell / 2, cell / 2), "failed", fill=_ON_ABSENT, font=font, anchor="mm")
         return absent
     side = picture.shape[0]
     if picture.dtype != np.uint8 or picture.shape != (side, side, 3) or not side or cell % side:
@@ -186,6 +186,6 @@ def _runs(labels: Sequence[str]) -> list[tuple[str, int, int]]:
 
 
 def _sideways(text: str, font: ImageFont.FreeTypeFont, line: int, length: int) -> Image.Image:
-    strip = Image.new("RGB", (length, line), _PAPER)
-    ImageDraw.Draw(strip).text((length / 2, 0), lettering.cut(text, font, length), fill=_INK, font=font, anchor="ma")
+    strip = Image.new("RGBA", (length, line), PAPER)
+    ImageDraw.Draw(strip).text((length / 2, 0), lettering.cut(text, font, length), fill=INK, font=font, anchor="ma")
     return strip.transpose(Image.Transpose.ROTATE_90)

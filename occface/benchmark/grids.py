@@ -20,8 +20,8 @@ __all__ = ["draw_grids"]
 
 #: How many faces Fig. 12 shows, and how many Figs. 13 and 14.
 _WORST, _ANNOTATED = 6, 3
-#: Enlargement of faces with landmarks on them, which are thin, and how many of those stand side by side.
-_SCALE, _WIDEST = 2, 5
+#: Enlargement of faces with landmarks on them, which are thin, and how many of those fit side by side on a page.
+_SCALE, _WIDEST = 2, 4
 _PROGRESSIVE = "pro-uigan"
 
 
@@ -55,6 +55,12 @@ def _is_reference(one: Shown) -> bool:
     return one.row["order"] == "reference"
 
 
+def _learnt(block: Iterable[Shown]) -> str:
+    """Say, behind a caption, what the methods that learn had learnt from."""
+    sources = ", ".join(dict.fromkeys(one.row["trained_on"] for one in block if one.row["trained_on"]))
+    return f" Trained on: {sources}." if sources else ""
+
+
 def _drawn(
     caption: str,
     path: Path,
@@ -77,12 +83,15 @@ def _drawn(
 def _compared(block: Sequence[Shown], where: str, name: str, folder: Path) -> dict[str, Path]:
     """Draw all that is shown of one mask type of a data set."""
     labels = _faces(block[0].numbers)
+    learnt = _learnt(block)
     methods = [one for one in block if not _is_variant(one) and not _is_reference(one)]
     variants = [one for one in block if _is_variant(one) or one.row["pipeline"] == _PROGRESSIVE]
-    caption = f"{where}: occluded LR faces, what each pipeline makes of them, and the ground truth, in the manner of Fig. 5"
+    caption = (
+        f"{where}: occluded LR faces, what each pipeline makes of them, and the ground truth, in the manner of Fig. 5.{learnt}"
+    )
     figures = _drawn(caption, folder / f"comparison_{name}", _columns(methods), labels)
     if any(map(_is_variant, variants)):
-        caption = f"{where}: what the variants of Tables II and III make of occluded LR faces, in the manner of Fig. 4"
+        caption = f"{where}: what the variants of Tables II and III make of occluded LR faces, in the manner of Fig. 4.{learnt}"
         figures |= _drawn(caption, folder / f"variants_{name}", _columns(variants), labels)
     for one in (one for one in methods if one.facts["stages"] > 1):
         figures |= _stages(one, where, folder / f"stages_{Path(name).stem}_{one.row['pipeline']}.png")
@@ -117,7 +126,7 @@ def _stages(one: Shown, where: str, path: Path) -> dict[str, Path]:
             warm = True
     columns.append(("Ground truth", [one.given(number, "hr") for number in one.numbers]))
     beside = ", each with its landmark heatmaps over it" if warm else ""
-    caption = f"{where}: the stages of {one.title}{beside}, in the manner of Fig. 9"
+    caption = f"{where}: the stages of {one.title}{beside}, in the manner of Fig. 9.{_learnt([one])}"
     return _drawn(caption, path, columns, _faces(one.numbers))
 
 
@@ -147,7 +156,7 @@ def _landmarks(block: Sequence[Shown], where: str, path: Path) -> dict[str, Path
     return _annotated(
         block,
         f"{where}: landmarks that are found in results, with their NRMSE (over the distance of the outer corners of the eyes), "
-        "in the manner of Fig. 13",
+        f"in the manner of Fig. 13.{_learnt(block)}",
         path,
         "landmarks",
         lambda face, points: draw_landmarks(face, points, _SCALE),
@@ -166,7 +175,8 @@ def _parsing(block: Sequence[Shown], where: str, path: Path) -> dict[str, Path]:
     classes = CLASSES_19 if judges[0]["classes"] == 19 else CLASSES_11
     return _annotated(
         block,
-        f"{where}: the parts of the face that are found in results, with their mean IoU, in the manner of Fig. 14",
+        f"{where}: the parts of the face that are found in results, with their mean IoU, in the manner of Fig. 14."
+        f"{_learnt(block)}",
         path,
         "parsing",
         lambda face, labels: draw_parsing(face, labels, classes, 1),
@@ -224,7 +234,7 @@ def _by_size(dataset: str, sized: Sequence[Shown], folder: Path) -> dict[str, Pa
         columns.append((title, made))
     columns.append(("Ground truth", [first[mask].given(number, "hr") for mask, number in rows]))
     return _drawn(
-        f"{dataset}: masks of growing size, in the manner of Fig. 6",
+        f"{dataset}: square masks of growing size, in the manner of Fig. 6.{_learnt(sized)}",
         folder / f"mask_size_{dataset}.png",
         columns,
         [f"m{masks.index(mask) + 1}, {square_size(mask)} px" for mask, _ in rows],
@@ -260,7 +270,11 @@ def _worst(record: Record, dataset: str, main: Sequence[Shown], folder: Path) ->
             columns.append(("Ground truth", truths))
         notes = [[quality[number] if title == one.title else "" for number in numbers] for title, _ in columns]
         told = ", with the landmarks it was given" if known else ""
-        caption = f"{dataset}, {one.row['mask_type']} masks: the worst of {one.title} by PSNR{told}, in the manner of Fig. 12"
+        scored = int(rows["psnr"].notna().sum())
+        caption = (
+            f"{dataset}, {one.row['mask_type']} masks: the {len(numbers)} worst of {scored} faces of {one.title} by "
+            f"PSNR{told}, in the manner of Fig. 12.{_learnt([one])}"
+        )
         path = folder / f"worst_{dataset}_{one.row['mask_type']}.png"
         figures |= _drawn(
             caption, path, columns, _faces(numbers), cell=128 * _SCALE, notes=notes, legend=LANDMARK_COLOURS if known else None

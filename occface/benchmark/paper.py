@@ -300,6 +300,8 @@ def compare(number: str, table: pd.DataFrame, beside: str | None = None) -> pd.D
             continue
         keys = _keys(table.index, theirs.index.names, group, source)
         common = [metric for metric in theirs[source].columns if metric in table[group].columns]
+        if not common:
+            continue
         paper = theirs[source].reindex(keys)[common].set_axis(table.index)
         found |= keys.isin(theirs.index[theirs[source].notna().any(axis=1)])
         whose = "paper" if source == group else f"paper's {source} (other data)"

@@ -11,9 +11,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullLocator
 
 from occface import files
 from occface.benchmark.paper import pipeline_title
@@ -32,6 +35,9 @@ STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    # The page shines through, so that a report can show drawings light on dark.
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
     "axes.axisbelow": True,
     "grid.color": "#e3e6ea",
     "legend.frameon": False,
@@ -174,7 +180,6 @@ def matrix(axis: Any, counts: np.ndarray, names: Sequence[str]) -> None:
     axis.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor", fontsize=8)
     axis.set_yticks(range(len(names)), names, fontsize=8)
     axis.set_xlabel("seen")
-    axis.set_ylabel("true")
     axis.spines[:].set_visible(False)
     axis.tick_params(length=0)
 
@@ -185,6 +190,9 @@ def bubbles(axis: Any, points: pd.DataFrame, largest: float) -> None:
     Names stand in a column at the right edge, each beside a thin line to its circle, so that they cover nothing.
     """
     axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_locator(NullLocator())
     ordered = points.sort_values("psnr", ascending=False, kind="stable")
     low, high = float(ordered["psnr"].min()), float(ordered["psnr"].max())
     margin = max(0.1 * (high - low), 0.5)
@@ -251,7 +259,12 @@ def separate_orders(axes: Sequence[Any], orders: Sequence[str]) -> None:
 
 
 def save(figure: Figure, path: str | os.PathLike[str], title: str) -> Path:
-    """Write a figure as SVG, atomically and without the date, so that equal figures give equal bytes."""
+    """Lay a figure out and write it as SVG, atomically and without the date, so that equal figures give equal bytes."""
+    # Laid out here, for a figure that has a layout engine is drawn twice; and again, for axes that keep their shape move.
+    figure.dpi = 72
+    FigureCanvasSVG(figure)
+    for _ in range(2):
+        ConstrainedLayoutEngine().execute(figure)
     with files.atomic_path(path) as temporary:
         figure.savefig(temporary, format="svg", metadata={"Date": None, "Title": title})
     return Path(path)

@@ -20,9 +20,10 @@ import jinja2
 import pandas as pd
 
 from occface import __version__, files
-from occface.benchmark.claims import NOT_REPRODUCED, NOT_TESTABLE, REPRODUCED
+from occface.benchmark.claims import CONTRADICTED, NOT_REPRODUCED, NOT_TESTABLE, REPRODUCED, UNDECIDED
 from occface.benchmark.tables import best_cells, format_cell, header, shown
 from occface.benchmark.tables.form import competitors
+from occface.benchmark.tables.quantities import N_SUFFIX
 from occface.errors import UsageError
 from occface.metrics import CONTRACT
 
@@ -40,9 +41,18 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 #: Of an SVG file: matplotlib gives it in points.
 _VIEW_BOX = re.compile(rb'viewBox="0 0 ([\d.]+) ([\d.]+)"')
 _PIXELS_PER_POINT = 4 / 3
+_LIKE = re.compile(r"in the manner of (Fig\. \d+)")
+#: Tables of more columns than these are set smaller.
+_WIDE = 11
 _P_VALUES = ("p", "p_holm")
 #: How the verdicts on claims are marked, besides by their word.
-_VERDICTS = {REPRODUCED: "good", NOT_REPRODUCED: "bad", NOT_TESTABLE: "open"}
+_VERDICTS = {
+    REPRODUCED: "good",
+    NOT_REPRODUCED: "bad",
+    f"{NOT_REPRODUCED}: {CONTRADICTED}": "bad",
+    f"{NOT_REPRODUCED}: {UNDECIDED}": "open",
+    NOT_TESTABLE: "open",
+}
 
 
 @dataclass(frozen=True)
@@ -125,6 +135,7 @@ def write_report(
         notes=notes,
         facts=[(str(name), _value(value)) for name, value in facts.items()],
         verdicts=_VERDICTS,
+        folded=_folded,
     )
     path = Path(folder) / "report.html"
     files.write_text(path, page)
@@ -149,7 +160,8 @@ def _section(number: int, section: Section) -> dict[str, Any]:
         {"id": f"figure-{number}-{place}", "caption": caption, **_figure(Path(path))}
         for place, (caption, path) in enumerate(section.figures.items(), start=1)
     ]
-    links = [(table["id"], table["heading"]) for table in tables] + [(figure["id"], figure["caption"]) for figure in figures]
+    links = [(table["id"], table["heading"]) for table in tables]
+    links += [(figure["id"], _short(figure["caption"])) for figure in figures]
     return {
         "id": f"part-{number}",
         "heading": section.heading,
@@ -159,6 +171,13 @@ def _section(number: int, section: Section) -> dict[str, Any]:
         "figures": figures,
         "paragraphs": [part.strip() for part in section.text.split("\n\n") if part.strip()],
     }
+
+
+def _short(caption: str) -> str:
+    """Return what the contents call a figure: what it is of, and the paper's figure that it is like."""
+    like = _LIKE.search(caption)
+    first = re.split(r": |, in the manner|\. ", caption, maxsplit=1)[0].rstrip(".")
+    return f"{like[1]}: {first}" if like else first
 
 
 def _scores(table: pd.DataFrame) -> dict[str, Any]:
@@ -184,9 +203,14 @@ def _scores(table: pd.DataFrame) -> dict[str, Any]:
         "caption": caption,
         "upper": [("", len(names) - leading), *upper] if any(groups) else [],
         "head": [(name, "") for name in names[leading:]]
-        + [(header(column), kind) for column, kind in zip(table.columns, kinds, strict=True)],
+        # The n of one metric stands behind it.
+        + [
+            ("n" if str(column[-1]).endswith(N_SUFFIX) else header(column), kind)
+            for column, kind in zip(table.columns, kinds, strict=True)
+        ],
         "groups": _groups(rows),
         "row_header": len(names) - leading - 1,
+        "form": "scores wide" if len(names) - leading + len(table.columns) > _WIDE else "scores",
         "stacked": False,
     }
 
@@ -215,8 +239,19 @@ def _plain(frame: pd.DataFrame) -> dict[str, Any]:
         "head": head,
         "groups": _groups([("", list(cells)) for cells in zip(*columns, strict=True)]),
         "row_header": 0,
+        "form": "stacked" if any("long" in kind for _, kind in head) else "scores",
         "stacked": any("long" in kind for _, kind in head),
     }
+
+
+def _folded(text: str) -> tuple[str, str]:
+    """Return the beginning of a long text, its first clause, and the rest, which readers unfold."""
+    if len(text) <= _PROSE:
+        return text, ""
+    first, _, rest = text.partition("; ")
+    if len(first) > _PROSE:
+        first, _, rest = text.partition(": ")
+    return first, rest
 
 
 def _groups(rows: Sequence[tuple[str, list[tuple[str, str]]]]) -> list[tuple[str, list[list[tuple[str, str]]]]]:

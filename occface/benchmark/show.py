@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from occface.benchmark import curves
-from occface.benchmark.claims import claims_markdown, evaluate_claims, write_claims
+from occface.benchmark.claims import NOT_TESTABLE, claims_counted, claims_markdown, claims_shown, evaluate_claims, write_claims
 from occface.benchmark.engine import Benchmark
 from occface.benchmark.grids import draw_grids
 from occface.benchmark.paper import compare, pipeline_title
 from occface.benchmark.recipe import Recipe
 from occface.benchmark.record import Record
 from occface.benchmark.report import Section, write_report
-from occface.benchmark.tables import TABLES, markdown, write_table
+from occface.benchmark.tables import TABLES, Frames, markdown, write_table
+from occface.benchmark.tables.frames import POSE_STEP, is_region, scored_methods, square_size, table_rows
+from occface.benchmark.tables.means import trained
 from occface.occlusion.degrade import FILLS
 from occface.occlusion.estimate import flat_fill
+from occface.occlusion.masks import mask_family
 from occface.versions import software_versions
 
 __all__ = ["show_benchmark"]
@@ -29,6 +36,16 @@ _ORDERS = (
     "SR+PA restores the size first and then inpaints; PA+SR does it the other way round; joint methods do both in one network. "
     "SR alone shows what is left without inpainting."
 )
+_TESTED = "Claims that were tested"
+_CLAIMS = (
+    "The effect is positive where it goes the way the claim says, in the unit of what was measured; with its 95 % bootstrap "
+    "interval, and p of a paired permutation test, corrected by Holm's method over all claims that were tested. Single numbers "
+    "(sizes, times, Frechet distances) are compared without a test. Reproduced means the direction, not the size."
+)
+_INTERVALS = "Bands and bars are 95 % bootstrap intervals of the means; n is the number of faces."
+#: The paper's figure that a caption says it is like.
+_LIKE = re.compile(r"in the manner of Fig\. (\d+)")
+_TRAINED = ("pipeline", "trained_on", "method")
 
 
 def show_benchmark(folder: Path, recipe: Recipe, broken: Mapping[str, str]) -> Benchmark:
@@ -44,14 +61,16 @@ def show_benchmark(folder: Path, recipe: Recipe, broken: Mapping[str, str]) -> B
         Steps that failed, and why.
     """
     record = Record(folder)
-    tables = {key: table for key, spec in TABLES.items() if (table := spec.build(record.frames)) is not None}
+    frames = replace(record.frames, trainings=_trainings(record))
+    tables = {key: table for key, spec in TABLES.items() if (table := spec.build(frames)) is not None}
     for key, table in tables.items():
+        if note := record.notes.get(f"table_{key}"):
+            table.attrs["caption"] = f"{table.attrs['caption']} {note}"
         write_table(table, folder / "tables" / f"table_{key}")
     for key in TABLES.keys() - tables.keys():  # what an earlier recipe left
         for pattern in (f"table_{key}.*", f"table_{key}_beside_paper.csv"):
             for path in (folder / "tables").glob(pattern):
                 path.unlink()
-    absent = {spec.title: spec.reason for key, spec in TABLES.items() if key not in tables}
     beside = {}
     for key, table in tables.items():
         numeral = TABLES[key].paper
@@ -60,58 +79,139 @@ def show_benchmark(folder: Path, recipe: Recipe, broken: Mapping[str, str]) -> B
             if not both.empty:
                 beside[f"{TABLES[key].title}, ours and the paper's"] = both
                 both.to_csv(folder / "tables" / f"table_{key}_beside_paper.csv", lineterminator="\n")
-    claims = evaluate_claims(record.scores, record.sets, record.efficiency)
+    claims = evaluate_claims(frames.scores, frames.sets, frames.efficiency)
     write_claims(claims, folder / "claims.csv")
     notes = _notes(record)
-    failed = int((record.scores["error"] != "").sum())
+    failed = int((frames.scores["error"] != "").sum())
     if failed:
         log.warning("%d images failed; their rows in %s say why", failed, folder / "scores")
         notes.append(f"{failed} images failed; they are counted in every table, and in no mean.")
+    if record.failed > failed:
+        notes.append(f"{record.failed - failed} more images failed that were to be shown, and not scored.")
     notes += [f"Not done: {name} ({why})." for name, why in broken.items()]
+    drawings, pictures = (_noted(found, record.notes) for found in (_curves(frames, folder / "figures"), draw_grids(record)))
+    absent = _absent(tables, drawings | pictures, record.notes)
     sections = [
-        Section("Tables", _ORDERS, {TABLES[key].title: table for key, table in tables.items()}, text=_absent(absent)),
+        Section("Tables", _ORDERS, {TABLES[key].title: table for key, table in tables.items()}, text=absent),
         Section(
             "Claims of the paper",
-            "What the paper says, what was measured here, and whether the two agree.",
-            {"Claims": claims},
+            f"What the paper says, what was measured here, and whether the two agree. {claims_counted(claims)}",
+            _claims(claims),
         ),
         Section("Beside the paper", "", beside),
-        Section("Curves", "", {}, _curves(record, folder / "figures")),
-        Section("Pictures", "Faces are taken evenly from the scored split, not chosen.", {}, draw_grids(record)),
+        Section("Curves", _INTERVALS, {}, drawings),
+        Section("Pictures", "Faces are taken evenly from the scored split, not chosen.", {}, pictures),
     ]
     write_report(folder, recipe.title, [part for part in sections if part.tables or part.figures], _facts(record), notes)
     printed = [f"{TABLES[key].title}\n\n{markdown(table)}\n{table.attrs.get('caption', '')}\n" for key, table in tables.items()]
     printed += [claims_markdown(claims), *notes]
-    return Benchmark(folder, tables, claims, "\n".join(printed), failed, dict(broken))
+    return Benchmark(folder, tables, claims, "\n".join(printed), record.failed, dict(broken))
 
 
-def _absent(reasons: Mapping[str, str]) -> str:
-    return "\n\n".join(f"No {title}: {reason}." for title, reason in reasons.items())
+def _claims(claims: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the tables of claims that were tested, and of those that were not, as far as there are any."""
+    untested = claims["verdict"] == NOT_TESTABLE
+    parts = {_TESTED: claims[~untested], "Claims that could not be tested here": claims[untested]}
+    found = {heading: claims_shown(part) for heading, part in parts.items() if len(part)}
+    for heading, part in found.items():
+        if heading == _TESTED:
+            part.attrs["caption"] = _CLAIMS
+        else:
+            found[heading] = part.drop(columns="verdict")  # the heading says it
+    return found
 
 
-def _curves(record: Record, folder: Path) -> dict[str, Path]:
-    scores, efficiency = record.scores, record.efficiency
+def _trainings(record: Record) -> pd.DataFrame:
+    """Return how long each method with weights was trained: `occface.benchmark.tables.Frames.trainings`."""
+    rows = {}
+    for one in record.shown:
+        for name, about in one.facts["methods"].items():
+            if "training" not in about:
+                continue
+            training = about["training"]
+            rows[one.row["pipeline"], one.row["trained_on"], name] = {
+                "minutes": training["minutes"],
+                "images": training["steps"] * about["settings"]["batch_size"],
+                "device": training["device"],
+                "as_paper": training["finished"] and about["preset"] == "paper" and not about["departures"],
+            }
+    return pd.DataFrame([{**dict(zip(_TRAINED, key, strict=True)), **values} for key, values in rows.items()])
+
+
+def _absent(tables: Mapping[str, object], figures: Mapping[str, Path], notes: Mapping[str, str]) -> str:
+    """Say why tables were not built, as the recipe notes it or else as the table does, and what it notes of absent figures."""
+    said = [
+        f"No {spec.title}: {notes.get(f'table_{key}', f'{spec.reason}.')}" for key, spec in TABLES.items() if key not in tables
+    ]
+    drawn = {f"figure_{found[1]}" for caption in figures if (found := _LIKE.search(caption))}
+    said += [
+        f"No {name.replace('figure_', 'Fig. ')}: {note}"
+        for name, note in notes.items()
+        if name.startswith("figure_") and name not in drawn
+    ]
+    return "\n\n".join(said)
+
+
+def _noted(figures: Mapping[str, Path], notes: Mapping[str, str]) -> dict[str, Path]:
+    """Return figures by their captions, with what the recipe notes of the paper's figure that they say they are like."""
+
+    def note(caption: str) -> str:
+        found = _LIKE.search(caption)
+        return notes.get(f"figure_{found[1]}", "") if found else ""
+
+    return {f"{caption} {note(caption)}".strip(): path for caption, path in figures.items()}
+
+
+def _curves(frames: Frames, folder: Path) -> dict[str, Path]:
+    scores, efficiency = frames.scores, frames.efficiency
     if "psnr" not in scores:  # another metric alone was asked for, or every image failed
         scores = scores.assign(psnr=math.nan)
     matrices = [
         name for name in ("bicubic", "gfc+bicubic", "fcsr-gan", "pro-uigan", "hr") if (scores["pipeline"] == name).any()
     ]
-    drawn = {
-        "PSNR by the size of square masks, in the manner of Fig. 7; bands are 95 % intervals": curves.quality_by_mask_size(
-            scores, "psnr", folder / "mask_size.svg"
+    masks, rows = scores["mask_type"], table_rows(scores)
+    drawn = (
+        (
+            "PSNR by the size of square masks, in the manner of Fig. 7.",
+            curves.quality_by_mask_size(scores, "psnr", folder / "mask_size.svg"),
+            scored_methods(scores[masks.map(square_size).notna()]),
         ),
-        "PSNR by the occluded share of the face, irregular masks": curves.quality_by_hole_area(
-            scores, "psnr", folder / "hole_area.svg"
+        (
+            "PSNR by the occluded share of the face, irregular masks.",
+            curves.quality_by_hole_area(scores, "psnr", folder / "hole_area.svg"),
+            scored_methods(scores[masks.map(mask_family) == "irregular"]),
         ),
-        "PSNR by pose": curves.quality_by_pose(scores, "psnr", folder / "pose.svg"),
-        "PSNR of each stage of Pro-UIGAN": curves.stages(scores, folder / "stages.svg"),
-        "Face recognition by what is masked, in the manner of Fig. 15": curves.recognition(scores, folder / "recognition.svg"),
-        "Expressions: what they are, and what is seen in results, in the manner of Fig. 16": curves.confusion(
-            scores, folder / "confusion.svg", matrices
+        (
+            f"PSNR by pose, yaws rounded to the nearest {POSE_STEP} degrees.",
+            curves.quality_by_pose(scores, "psnr", folder / "pose.svg"),
+            rows[rows["pose"] != ""],
         ),
-        "Time, size and quality": curves.efficiency(efficiency, scores, folder / "efficiency.svg"),
-    }
-    return {caption: path for caption, path in drawn.items() if path is not None}
+        (
+            "PSNR of each stage of Pro-UIGAN, enlarged to 128x128.",
+            curves.stages(scores, folder / "stages.svg"),
+            _with(rows, "psnr_stage_1"),
+        ),
+        (
+            "Face recognition by what is masked, in the manner of Fig. 15.",
+            curves.recognition(scores, folder / "recognition.svg"),
+            _with(scored_methods(scores[masks.map(is_region)]), "identity_cosine"),
+        ),
+        (
+            "Expressions: what they are, and what is seen in results, in the manner of Fig. 16.",
+            curves.confusion(scores, folder / "confusion.svg", matrices),
+            _with(rows, "expression_correct"),
+        ),
+        (
+            "Time, size and quality.",
+            curves.efficiency(efficiency, scores, folder / "efficiency.svg"),
+            rows[rows["pipeline"].isin(efficiency["pipeline"])],
+        ),
+    )
+    return {f"{caption} {trained(shown)}".strip(): path for caption, path, shown in drawn if path is not None}
+
+
+def _with(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
+    return rows[rows[metric].notna()] if metric in rows else rows[:0]
 
 
 def _notes(record: Record) -> list[str]:

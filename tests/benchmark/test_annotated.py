@@ -7,11 +7,11 @@ import pytest
 from skimage.draw import disk
 
 from occface.benchmark.annotated import (
+    INK,
     LANDMARK_COLOURS,
     draw_heatmaps,
     draw_landmarks,
     draw_parsing,
-    heatmap_strip,
     legend_strip,
     parsing_colours,
 )
@@ -143,30 +143,28 @@ def test_bad_heatmaps(maps: np.ndarray) -> None:
         draw_heatmaps(_face(), maps)
 
 
-def test_stages_stand_side_by_side() -> None:
-    stages = [(_face(side), np.random.default_rng(side).random((68, side // 2, side // 2))) for side in (32, 64, 128)]
-    strip = heatmap_strip(stages, scale=1)
-    assert strip.shape[1] == 3 * 128 + 2 * 4
-    top = strip.shape[0] - 2 * 128 - 4
-    for number, (picture, maps) in enumerate(stages):
-        x = number * 132
-        assert np.array_equal(strip[top : top + 128, x : x + 128], _enlarged(picture, 1))
-        assert np.array_equal(strip[top + 132 :, x : x + 128], draw_heatmaps(picture, maps, 1))
-        assert (strip[:top, x : x + 128] < 100).any()
-    assert (strip[:, 128:132] == 255).all()
-    with pytest.raises(UsageError, match="expected the stages of a face, got none"):
-        heatmap_strip([])
-
-
 @pytest.mark.parametrize("width", [120, 400, 4000])
 def test_the_legend_shows_every_colour_at_any_width(width: int) -> None:
     colours = parsing_colours(CLASSES_19)
     strip = legend_strip(colours, width)
     assert strip.shape[1] == width
     for name, colour in colours.items():
-        assert (strip == colour).all(axis=2).sum() >= 12 * 12, name
+        assert (strip == (*colour, 255)).all(axis=2).sum() >= 12 * 12, name
     if width == 4000:
         assert strip.shape[0] < 30
+    assert (strip[..., 3] == 0).any()  # the page shines through
+
+
+def test_letters_are_read_on_light_and_on_dark_pages() -> None:
+    def luminance(colour: tuple[int, ...]) -> float:
+        """Return the relative luminance of WCAG 2."""
+        parts = [part / 255 for part in colour[:3]]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+    for page in ((255, 255, 255), (22, 25, 29)):
+        low, high = sorted((luminance(INK), luminance(page)))
+        assert (high + 0.05) / (low + 0.05) > 4
 
 
 def test_equal_arrays_give_equal_pictures() -> None:

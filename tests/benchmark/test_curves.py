@@ -149,11 +149,12 @@ def test_hole_areas_fall_into_tenths_with_their_lower_end(drawn: list[Figure]) -
 
 def test_poses_stand_in_the_order_of_their_angles(drawn: list[Figure]) -> None:
     scores = _scores("square")
-    scores["pose"] = scores["index"].map(dict(enumerate(["15", "-90", "0", "frontal", "", "-90"])))
+    scores["pose"] = scores["index"].map(dict(enumerate(["15", "-90", "+1.8", "frontal", "", "-86.2"])))
     curves.quality_by_pose(scores, "psnr", "a.svg")
     axis = _panels(drawn[0])["demo, square: joint"]
-    assert [label.get_text().splitlines()[0] for label in axis.get_xticklabels()] == ["-90", "0", "15", "frontal"]
+    assert [label.get_text().splitlines()[0] for label in axis.get_xticklabels()] == ["-90", "0", "+15", "frontal"]
     assert _solid(axis) == [("-", [40.3, 40.2, 40.0, 40.3])]
+    assert "nearest 15" in drawn[0].axes[0].get_xlabel()
 
 
 def test_stages(drawn: list[Figure]) -> None:
@@ -202,10 +203,11 @@ def test_confusion_against_loops(drawn: list[Figure]) -> None:
     curves.confusion(scores, "a.svg", ["pro-uigan", "absent", "bicubic"])
     names = sorted(_EXPRESSIONS)
     assert len(drawn[0].axes) == 2
+    assert drawn[0].axes[0].get_ylabel() == "demo, square\ntrue"
     for axis, pipeline, title in zip(drawn[0].axes, ("pro-uigan", "bicubic"), ("Pro-UIGAN", "Bicubic"), strict=True):
         rows = [row for row in scores.itertuples() if row.pipeline == pipeline and row.expression_seen]
         right = sum(row.expression == row.expression_seen for row in rows)
-        assert axis.get_title() == f"{title}\ndemo, square: {100 * right / 29:.1f} % right, n = 29"
+        assert axis.get_title() == f"{title}\n{100 * right / 29:.1f} % right, n = 29"
         shares = np.asarray(axis.images[0].get_array())
         texts = {text.get_position(): text.get_text() for text in axis.texts}
         for true, seen in np.ndindex(3, 3):
@@ -232,6 +234,34 @@ def test_efficiency_draws_what_a_pipeline_needs_in_all(drawn: list[Figure]) -> N
     ]
     assert circles[0].get_sizes()[0] > 100 > circles[1].get_sizes()[0]
     assert {text.get_text() for text in axis.texts} == {"Pro-UIGAN (900 KB)", "Bicubic (no weights)"}
+
+
+def test_a_data_set_with_one_circle_has_no_panel_beside_others(drawn: list[Figure]) -> None:
+    lonely = _scores("square", dataset="other").query("pipeline == 'pro-uigan'")
+    curves.efficiency(_efficiency(), pd.concat([_scores("square", "irregular", "half"), lonely]), "a.svg")
+    panels = _panels(drawn[0])
+    assert [title for title in panels if "other" in title] == []
+    assert [axis.axison for axis in drawn[0].axes] == [True, True, True, False]
+
+
+def test_a_figure_is_laid_out_so_that_nothing_is_cut(tmp_path: Path) -> None:
+    scores = _scores("square", faces=30, expression="smile", expression_seen="smile")
+    figures: list[Figure] = []
+    made = Figure.savefig
+
+    def keep(figure: Figure, *args: Any, **options: Any) -> None:
+        figures.append(figure)
+        made(figure, *args, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", keep)
+        curves.confusion(scores, tmp_path / "a.svg", ["bicubic", "fhc+gfc", "gfc+fhc", "pro-uigan"])
+    (figure,) = figures
+    for axis in figure.axes:
+        box = axis.get_tightbbox()
+        assert box.y0 >= 0
+        assert box.y1 <= figure.bbox.y1
+        assert box.x1 <= figure.bbox.x1
 
 
 def test_names_beside_circles_never_overlap(drawn: list[Figure]) -> None:

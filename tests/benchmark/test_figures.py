@@ -48,8 +48,8 @@ def test_every_pixel_of_every_result_is_shown_in_its_place(tmp_path: Path) -> No
     # There is ink above each column, and left of the rows.
     top, left = places[0][0][1], places[0][0][0]
     for column in places:
-        assert (canvas[:top, column[0][0] : column[0][0] + 128] < 100).any()
-    assert (canvas[top:, :left] < 100).any()
+        assert (canvas[:top, column[0][0] : column[0][0] + 128] < 140).any()
+    assert (canvas[top:, :left] < 140).any()
 
 
 def test_a_larger_cell_enlarges_by_a_whole_factor(tmp_path: Path) -> None:
@@ -74,6 +74,15 @@ def test_titles_of_any_length_leave_the_pictures_alone(tmp_path: Path, title: st
     x, y = _find(canvas, picture)
     assert canvas.shape[1] == x + 128 + 4 + 128 + 10
     assert (canvas[:, x + 128 : x + 132][:y] == 255).all()
+
+
+def test_beside_pictures_the_page_shines_through(tmp_path: Path) -> None:
+    path = comparison_grid([("Truth", [_picture(0)])], tmp_path / "grid.png", legend={"red": (255, 0, 0)})
+    canvas = np.asarray(Image.open(path))
+    x, y = _find(canvas[..., :3], _picture(0))
+    assert (canvas[y : y + 128, x : x + 128, 3] == 255).all()
+    assert (canvas[0, :, 3] == 0).all()
+    assert 0 < (canvas[..., 3] == 255).mean() < 1
 
 
 def test_equal_pictures_give_equal_bytes(tmp_path: Path) -> None:

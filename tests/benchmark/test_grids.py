@@ -130,7 +130,7 @@ def test_methods_stand_between_what_was_given_and_the_truth_which_stands_there_o
         assert places == sorted(places, key=lambda place: place[1])
         assert len({y for y, _ in places}) == 1
     assert not _holds(grid, _picture("hr", "", "square", 3))
-    assert (grid[40:, :28] < 100).any()  # the label of the row
+    assert (grid[40:, :28] < 140).any()  # the label of the row
 
 
 def test_retrained_variants_have_a_figure_of_their_own(folder: _Folder) -> None:
@@ -170,7 +170,7 @@ def test_landmarks_are_drawn_on_the_results_they_were_found_in(folder: _Folder) 
             places[name, number] = _find(grid, expected)
     assert places["bicubic", 3][1] < places["hr", 3][1]  # the truth stands last
     y, x = places["bicubic", 3]
-    assert (grid[y + 256 : y + 276, x : x + 256] < 100).any()  # its NRMSE is written below
+    assert (grid[y + 256 : y + 276, x : x + 256] < 140).any()  # its NRMSE is written below
     y, x = places["bicubic", 8]
     assert (grid[y + 256 : y + 276, x : x + 256] == 255).all()  # that of the other one is not known
     for colour in LANDMARK_COLOURS.values():

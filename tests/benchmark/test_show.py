@@ -7,7 +7,7 @@ import pytest
 
 from occface.benchmark.engine import run_benchmark
 from occface.benchmark.record import Record
-from occface.benchmark.show import _facts, _notes
+from occface.benchmark.show import _absent, _facts, _noted, _notes, _trainings
 from occface.benchmark.tables import TABLES
 
 MADE = {"1", "2", "4", "5", "6", "parsing", "stages", "by-hole-area"}
@@ -115,6 +115,47 @@ def test_who_is_given_what_is_said():
     assert "Given the true landmarks of the HR face: P+GT." in given
     stopped = notes_of(facts_of("fhc", training={"finished": False}))
     assert "FHC was stopped before the end of its training" in stopped
+
+
+def test_trainings_are_those_of_the_records(whole):
+    trainings = _trainings(Record(whole.folder)).set_index(["pipeline", "trained_on", "method"])
+    assert ("bicubic", "") not in trainings.index.droplevel("method")
+    about = next(one.facts["methods"] for one in Record(whole.folder).shown if one.row["pipeline"] == "pro-uigan")["pro-uigan"]
+    own = trainings.loc[("pro-uigan", "parsed", "pro-uigan")]
+    assert own["images"] == about["training"]["steps"] * about["settings"]["batch_size"]
+    assert not trainings["as_paper"].any()
+    table = whole.done.tables["1"]
+    assert table.loc[("square", "joint", "Pro-UIGAN"), ("training", "images seen")] == own["images"]
+    for suffix in ("csv", "md", "tex"):
+        assert "images seen" in (whole.folder / "tables" / f"table_1.{suffix}").read_text()
+
+
+def test_notes_of_the_recipe_stand_where_something_is_missing():
+    figures = {"faces: landmarks, in the manner of Fig. 13. Trained on: faces.": "a", "Time, size and quality.": "b"}
+    notes = {"figure_13": "Two faces have none.", "figure_14": "There is no parser.", "table_7": "Nobody smiles."}
+    noted = _noted(figures, notes)
+    assert list(noted) == [
+        "faces: landmarks, in the manner of Fig. 13. Trained on: faces. Two faces have none.",
+        "Time, size and quality.",
+    ]
+    said = _absent(TABLES.keys() - {"7", "parsing"}, noted, notes).split("\n\n")
+    assert said == [
+        "No Table VII: facial expressions: Nobody smiles.",
+        "No Face parsing by class: no single class was scored (iou_...).",
+        "No Fig. 14: There is no parser.",
+    ]
+
+
+def test_a_note_is_printed_below_its_table(whole, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(whole.folder, folder, ignore=shutil.ignore_patterns("runs", "judges"))
+    listed = folder / "scores" / "files.json"
+    known = json.loads(listed.read_text())
+    listed.write_text(json.dumps(known | {"notes": {"table_1": "The moon is missing."}}))
+    done = run_benchmark(whole.recipe, folder, strategy="only-cache")
+    for path in (folder / "tables" / "table_1.md", folder / "tables" / "table_1.tex", done.report):
+        assert "The moon is missing." in path.read_text(encoding="utf-8")
+    assert "The moon is missing." in done.printed
 
 
 def test_provenance_says_how_each_method_came_about(whole):

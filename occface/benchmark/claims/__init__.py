@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from occface.benchmark.claims.verdicts import (
     COLUMNS,
+    CONTRADICTED,
     NOT_REPRODUCED,
     NOT_TESTABLE,
     REPRODUCED,
+    UNDECIDED,
+    claims_counted,
     claims_markdown,
+    claims_shown,
     evaluate_claims,
     write_claims,
 )
 
-__all__ = ["COLUMNS", "NOT_REPRODUCED", "NOT_TESTABLE", "REPRODUCED", "claims_markdown", "evaluate_claims", "write_claims"]
+__all__ = [
+    "COLUMNS",
+    "CONTRADICTED",
+    "NOT_REPRODUCED",
+    "NOT_TESTABLE",
+    "REPRODUCED",
+    "UNDECIDED",
+    "claims_counted",
+    "claims_markdown",
+    "claims_shown",
+    "evaluate_claims",
+    "write_claims",
+]

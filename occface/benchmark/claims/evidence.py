@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,8 @@ __all__ = ["MEASURES", "Comparison", "Evidence", "Finding", "Measure", "NotTesta
 
 #: With fewer independent faces not even one sign all through is significant at 0.05, two-sided: 2 / 2**5.
 _FEWEST = 6
+#: As many sign flips are tried where p will be multiplied: with the usual 10,000 it could never be small then.
+_FINE = 100_000
 #: As many members of a family are listed one by one.
 _LISTED = 8
 #: As many pipelines with weights from elsewhere are named.
@@ -56,7 +58,7 @@ MEASURES: dict[str, Measure] = {
     "psnr": Measure("PSNR", " dB", 2),
     "ssim": Measure("SSIM"),
     "nrmse_outer_eyes": Measure("NRMSE", " %", 2, lower_is_better=True),
-    "iou": Measure("IoU"),
+    "iou": Measure("IoU", decimals=4),
     "expression_correct": Measure("expression accuracy", " %", 1, 100),
     "identified": Measure("rank-1 identification", " %", 1, 100),
     "identity_cosine": Measure("cosine similarity of identity"),
@@ -69,7 +71,8 @@ MEASURES: dict[str, Measure] = {
 class Finding:
     """What was found: numbers are in the metric's printed unit, and a positive effect is the one that the claim states.
 
-    A finding that is not `tested` compares single numbers: it has no interval and no p-value.
+    A finding that is not `tested` compares single numbers: it has no interval and no p-value. It is not `certain` where these
+    numbers are closer than they vary.
     """
 
     measured: str
@@ -81,6 +84,7 @@ class Finding:
     datasets: str
     why: str
     tested: bool = True
+    certain: bool = True
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,6 @@ class Evidence:
         self.efficiency = _complete(efficiency, ["pipeline", "counted", "device", "precision"])
         self.seed = seed
         self._tables: dict[str, pd.DataFrame] = {}
-        self._compared: dict[tuple[object, ...], Comparison | None] = {}
         faces = self.all_rows.drop_duplicates(["dataset", "image"])
         keys = list(zip(faces["dataset"], faces["image"], strict=True))
         #: The expression of each face, by (dataset, image).
@@ -169,17 +172,16 @@ class Evidence:
         pairs: Iterable[tuple[str, str]],
         masks: Sequence[str] | None = None,
         datasets: Sequence[str] | None = None,
-    ) -> list[Comparison]:
+    ) -> list[Comparison | None]:
         """Compare the first pipeline of each pair with the second, as far as the scores have both on the same faces."""
         wide = self.table(metric, masks, datasets)
-        found = [
+        return [
             self.compare(f"{pipeline_title(a)} against {pipeline_title(b)}", wide[a], wide[b], MEASURES[metric].lower_is_better)
             for a, b in pairs
             if a in wide and b in wide
         ]
-        return [comparison for comparison in found if comparison is not None]
 
-    def pooled(self, comparisons: Sequence[Comparison], measure: Measure, needs: str, note: str = "") -> Finding:
+    def pooled(self, found: Iterable[Comparison | None], measure: Measure, needs: str, note: str = "") -> Finding:
         """Test all differences together; a face's differences in several comparisons count as one independent face.
 
         Raises
@@ -187,8 +189,7 @@ class Evidence:
         NotTestableError
             If there is no comparison (`needs` says what was missing), or there are too few faces.
         """
-        if not comparisons:
-            raise NotTestableError(f"needs {needs}")
+        comparisons = _those(found, needs)
         test = self._test(pd.concat([comparison.gaps for comparison in comparisons]))
         if test.units < _FEWEST:
             raise NotTestableError(_few(test.units))
@@ -197,7 +198,7 @@ class Evidence:
         why = _members(comparisons, measure) if len(comparisons) > 1 else ""
         return self._finding(measured, test, comparisons, "; ".join(filter(None, [why, note])))
 
-    def strongest(self, comparisons: Sequence[Comparison], measure: Measure, needs: str, note: str = "") -> Finding:
+    def strongest(self, found: Iterable[Comparison | None], measure: Measure, needs: str, note: str = "") -> Finding:
         """Test that every comparison goes the stated way: an intersection-union test.
 
         The effect and its interval are those of the smallest difference. If all go the stated way, p is the largest of their
@@ -208,15 +209,14 @@ class Evidence:
         NotTestableError
             If there is no comparison (`needs` says what was missing), or none has enough faces.
         """
-        if not comparisons:
-            raise NotTestableError(f"needs {needs}")
+        comparisons = _those(found, needs)
         able = [comparison for comparison in comparisons if comparison.test.units >= _FEWEST]
         if not able:
             raise NotTestableError(_few(max(comparison.test.units for comparison in comparisons)))
         against = [comparison for comparison in able if not comparison.effect > 0]
         if against:
-            shown = min(against, key=lambda comparison: comparison.test.p)
-            p = min(1.0, shown.test.p * len(able))
+            shown = min(against, key=lambda comparison: (comparison.test.p, comparison.effect))
+            p = min(1.0, self._test(shown.gaps, level=None, resamples=_FINE).p * len(able))
         else:
             shown = min(able, key=lambda comparison: comparison.effect)
             p = max(comparison.test.p for comparison in able)
@@ -234,14 +234,18 @@ class Evidence:
         datasets = list(dict.fromkeys(index.get_level_values("dataset")))
         if "mask_type" in index.names:
             measured += f" ({', '.join(sorted(dict.fromkeys(index.get_level_values('mask_type')), key=mask_order))})"
-        notes = [why, *self._away(datasets)]
+        compared = {side.name for comparison in comparisons for side in (comparison.first, comparison.second)}
+        notes = [why, *self._away(datasets, compared)]
         if test.units < test.n:
             notes.append(f"{test.n} differences from {test.units} independent people or photographs")
         reasons = "; ".join(filter(None, notes))
         return Finding(measured, test.effect, test.low, test.high, test.p, test.n, ", ".join(datasets), reasons)
 
-    def _away(self, datasets: Sequence[str]) -> list[str]:
+    def _away(self, datasets: Sequence[str], compared: Collection[object]) -> list[str]:
+        """Say which of the pipelines that were compared, or of all where it was something else, had learnt elsewhere."""
         rows = self.rows[self.rows["dataset"].isin(datasets)]
+        mentioned = rows["pipeline"].isin(list(compared))
+        rows = rows[mentioned] if mentioned.any() else rows
         rows = rows[(rows["trained_on"] != "") & (rows["trained_on"] != rows["dataset"])]
         said = []
         for (dataset, trained_on), group in rows.groupby(["dataset", "trained_on"], sort=True):
@@ -250,9 +254,10 @@ class Evidence:
             said.append(f"on {dataset} with weights trained on {trained_on}: {', '.join(names[:_NAMED])}{more}")
         return said
 
-    def _test(self, gaps: pd.Series, level: float | None = 0.95) -> PairedTest:
+    def _test(self, gaps: pd.Series, level: float | None = 0.95, resamples: int = 10_000) -> PairedTest:
         faces = zip(gaps.index.get_level_values("dataset"), gaps.index.get_level_values("image"), strict=True)
-        return difference_test(gaps, [self._units[face] for face in faces], seed=self.seed, level=level)
+        units = [self._units[face] for face in faces]
+        return difference_test(gaps, units, seed=self.seed, level=level, resamples=resamples)
 
     def falls(self, metric: str, pipeline: str) -> tuple[pd.Series, list[float]]:
         """Return by how much a metric falls from one mask size to the next, for each face, and the means of the sizes.
@@ -278,12 +283,30 @@ class Evidence:
         slopes = (faces * steps).sum(axis=1) / (steps**2).sum()
         return (slopes if MEASURES[metric].lower_is_better else -slopes), faces.mean().tolist()
 
-    def point(self, ours: float, rivals: pd.Series, name: Callable[[float], str], n: int, datasets: str, why: str) -> Finding:
-        """Compare single numbers of which less is better: ours with the least of the rivals, without a test."""
+    def point(
+        self,
+        values: pd.Series,
+        pipeline: str,
+        name: Callable[[float], str],
+        n: int,
+        datasets: str = "",
+        why: str = "",
+        upper: pd.Series | None = None,
+    ) -> Finding:
+        """Compare single numbers of which less is better: a pipeline's with the least of the others, without a test.
+
+        Where `upper` says what nine of ten repetitions stay below, the less one must stay below the other with that, too.
+        """
+        ours, rivals = values[pipeline], values.drop(pipeline)
         least = rivals.idxmin()
+        certain = True
+        if upper is not None:
+            first, second = (pipeline, least) if ours < rivals[least] else (least, pipeline)
+            certain = bool(upper[first] < values[second])
         measured = f"{name(ours)} against {name(rivals[least])} ({pipeline_title(str(least))})"
         why = "; ".join(filter(None, ["one number per pipeline: compared, not tested", why]))
-        return Finding(measured, float(rivals[least] - ours), math.nan, math.nan, math.nan, n, datasets, why, tested=False)
+        effect = float(rivals[least] - ours)
+        return Finding(measured, effect, math.nan, math.nan, math.nan, n, datasets, why, tested=False, certain=certain)
 
 
 def _complete(frame: pd.DataFrame | None, columns: Sequence[str]) -> pd.DataFrame:
@@ -300,6 +323,13 @@ def _home(rows: pd.DataFrame) -> pd.DataFrame:
     kept = rows[trained == trained.groupby([rows["dataset"], rows["pipeline"]]).transform("min")]
     key = [name for name in ("dataset", "mask_type", "pipeline", "image", "metric") if name in kept]
     return kept.drop_duplicates(key)
+
+
+def _those(found: Iterable[Comparison | None], needs: str) -> list[Comparison]:
+    comparisons = [comparison for comparison in found if comparison is not None]
+    if not comparisons:
+        raise NotTestableError(f"needs {needs}")
+    return comparisons
 
 
 def _side(mask_type: str) -> int:

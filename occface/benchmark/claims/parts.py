@@ -24,6 +24,7 @@ __all__ = [
     "gain_of_inpainting_first",
     "in_words",
     "lead",
+    "paper_name",
     "paper_rows",
     "pooled",
     "printed",
@@ -53,6 +54,18 @@ class Claim:
     source: str
     paper: str
     find: Callable[[], Finding]
+
+
+def paper_name(pipeline: str) -> str:
+    """Return what the paper calls the super-resolver or joint method of a rival.
+
+    Examples
+    --------
+    >>> paper_name("gfc+fhc"), paper_name("fcsr-gan")
+    ('FHC', 'FCSR-GAN')
+    """
+    name = next((part for part in pipeline.split("+") if part in SUPER_RESOLVERS), pipeline)
+    return SUPER_RESOLVERS.get(name, pipeline_title(name))
 
 
 # What is kept below is read by all claims, and changed by none.
@@ -114,9 +127,7 @@ def pooled(
     datasets: Sequence[str] | None = None,
 ) -> Finding:
     """Test whether the first pipelines are better than the second ones, all differences together."""
-    comparisons = evidence.pairs(metric, pairs, masks, datasets)
-    absent = _absent(evidence, metric, pairs, masks, datasets)
-    return evidence.pooled(comparisons, MEASURES[metric], _needs(metric, absent, pairs), _note(absent))
+    return _tested(evidence.pooled, evidence, metric, pairs, masks, datasets)
 
 
 def strongest(
@@ -127,20 +138,21 @@ def strongest(
     datasets: Sequence[str] | None = None,
 ) -> Finding:
     """Test whether the first pipeline of every pair is better than the second."""
-    comparisons = evidence.pairs(metric, pairs, masks, datasets)
-    absent = _absent(evidence, metric, pairs, masks, datasets)
-    return evidence.strongest(comparisons, MEASURES[metric], _needs(metric, absent, pairs), _note(absent))
+    return _tested(evidence.strongest, evidence, metric, pairs, masks, datasets)
 
 
-def _absent(
+def _tested(
+    test: Callable[..., Finding],
     evidence: Evidence,
     metric: str,
     pairs: Sequence[tuple[str, str]],
     masks: Sequence[str] | None,
     datasets: Sequence[str] | None,
-) -> list[str]:
+) -> Finding:
     wide = evidence.table(metric, masks, datasets)
-    return [name for name in _names(pairs) if name not in wide or wide[name].isna().all()]
+    absent = [name for name in _names(pairs) if name not in wide or wide[name].isna().all()]
+    found = evidence.pairs(metric, pairs, masks, datasets)
+    return test(found, MEASURES[metric], _needs(metric, absent, pairs), _note(absent))
 
 
 def _names(pairs: Iterable[tuple[str, str]]) -> list[str]:

@@ -14,12 +14,26 @@ from occface.benchmark.claims.evidence import Evidence, Finding, NotTestableErro
 from occface.benchmark.claims.hallucination import hallucination_claims
 from occface.benchmark.statistics import holm
 
-__all__ = ["COLUMNS", "NOT_REPRODUCED", "NOT_TESTABLE", "REPRODUCED", "claims_markdown", "evaluate_claims", "write_claims"]
+__all__ = [
+    "COLUMNS",
+    "CONTRADICTED",
+    "NOT_REPRODUCED",
+    "NOT_TESTABLE",
+    "REPRODUCED",
+    "UNDECIDED",
+    "claims_counted",
+    "claims_markdown",
+    "claims_shown",
+    "evaluate_claims",
+    "write_claims",
+]
 
 REPRODUCED = "reproduced"
 NOT_REPRODUCED = "not reproduced"
 NOT_TESTABLE = "not testable here"
 COLUMNS = ("claim", "source", "paper", "measured", "effect", "low", "high", "p", "p_holm", "n", "datasets", "verdict", "why")
+#: What reasons of claims that were not reproduced begin with.
+CONTRADICTED, UNDECIDED = "contradicted", "undecided"
 _LEVEL = 0.05
 _NONE = "–"  # noqa: RUF001 - an en dash is meant
 
@@ -50,9 +64,9 @@ def evaluate_claims(
         claim says, in the unit that ``measured`` prints, with ``low`` and ``high`` its 95 % bootstrap interval; ``p`` is
         two-sided, of a paired permutation test; ``p_holm`` is corrected over all claims that were tested here; ``n`` counts
         the paired values. ``verdict`` is `REPRODUCED` where the effect goes the stated way with p_holm below 0.05,
-        `NOT_REPRODUCED` where it does not (``why`` says whether that contradicts the claim or only fails to show it), or
-        `NOT_TESTABLE`, and ``why`` says what is missing. Sizes, times and Frechet distances are single numbers: they are
-        compared without a test, and have no p.
+        `NOT_REPRODUCED` where it does not (``why`` begins with "contradicted" where it goes the other way with p_holm below
+        0.05, else with "undecided"), or `NOT_TESTABLE`, and ``why`` says what is missing. Sizes, times and Frechet distances
+        are single numbers: they are compared without a test, and have no p.
     """
     evidence = Evidence(scores, sets, efficiency, seed)
     listed = [*hallucination_claims(evidence), *downstream_claims(evidence)]
@@ -74,18 +88,14 @@ def _judge(finding: Finding | str, p_holm: float) -> dict[str, object]:
     if isinstance(finding, str):
         none = dict.fromkeys(("effect", "low", "high", "p", "p_holm"), math.nan)
         return {"measured": "", **none, "n": 0, "datasets": "", "verdict": NOT_TESTABLE, "why": finding}
-    certain = p_holm < _LEVEL if finding.tested else True
-    if finding.effect > 0 and certain:
-        verdict, reason = REPRODUCED, ""
-    elif finding.effect < 0 and certain:
-        verdict, reason = NOT_REPRODUCED, "contradicted: the difference goes the other way"
-    elif finding.tested:
-        verdict, reason = (
-            NOT_REPRODUCED,
-            f"no significant difference ({'as' if finding.effect > 0 else 'not as'} stated in sign)",
-        )
+    certain = p_holm < _LEVEL if finding.tested else finding.certain and finding.effect != 0
+    verdict = REPRODUCED if certain and finding.effect > 0 else NOT_REPRODUCED
+    if certain:
+        reason = "" if finding.effect > 0 else f"{CONTRADICTED}: the difference goes the other way"
     else:
-        verdict, reason = NOT_REPRODUCED, "no difference"
+        sign = "as stated" if finding.effect > 0 else "the other way" if finding.effect < 0 else "neither way"
+        lacks = "no significant difference" if finding.tested else "the numbers vary more than they differ"
+        reason = f"{UNDECIDED}: {lacks} ({sign} in sign)"
     names = ("measured", "effect", "low", "high", "p", "n", "datasets")
     return {
         **{name: getattr(finding, name) for name in names},
@@ -100,6 +110,53 @@ def write_claims(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     files.write_text(path, frame.to_csv(index=False, lineterminator="\n"))
 
 
+def claims_counted(frame: pd.DataFrame) -> str:
+    """Return a sentence on how many claims got which verdict, and how many of those not reproduced are contradicted."""
+    counts = [(frame["verdict"] == verdict).sum() for verdict in (REPRODUCED, NOT_REPRODUCED, NOT_TESTABLE)]
+    contradicted, undecided = (frame["why"].str.startswith(word).sum() for word in (CONTRADICTED, UNDECIDED))
+    return (
+        f"{len(frame)} claims: {counts[0]} {REPRODUCED}, {counts[1]} {NOT_REPRODUCED} ({contradicted} {CONTRADICTED}, "
+        f"{undecided} {UNDECIDED}), {counts[2]} {NOT_TESTABLE}."
+    )
+
+
+def claims_shown(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the claims for readers: fewer columns, the interval and what was compared where as texts.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        What `evaluate_claims` returns, or rows of it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``claim`` with its source, ``verdict`` (of claims not reproduced with the first word of the reason), ``paper``,
+        ``measured`` with the data sets, ``effect`` in three digits, ``95 %``, ``p`` (corrected), ``n`` and ``why``; those that
+        would be empty throughout are left out.
+    """
+    intervals = [
+        "" if math.isnan(low) else f"{low:+.3g} to {high:+.3g}" for low, high in zip(frame["low"], frame["high"], strict=True)
+    ]
+    shown = pd.DataFrame(
+        {
+            "claim": frame["claim"] + " (" + frame["source"] + ")",
+            "verdict": [
+                f"{verdict}: {why.partition(':')[0]}" if verdict == NOT_REPRODUCED else verdict
+                for verdict, why in zip(frame["verdict"], frame["why"], strict=True)
+            ],
+            "paper": frame["paper"],
+            "measured": frame["measured"] + (" on " + frame["datasets"]).where(frame["datasets"] != "", ""),
+            "effect": frame["effect"].map(lambda effect: float(f"{effect:.3g}")),
+            "95 %": intervals,
+            "p": frame["p_holm"],
+            "n": frame["n"].where(frame["n"] > 0),
+            "why": frame["why"],
+        }
+    ).reset_index(drop=True)
+    return shown[[name for name in shown if not (shown[name].isna() | (shown[name] == "")).all()]]
+
+
 def claims_markdown(frame: pd.DataFrame) -> str:
     """Return the claims as Markdown: how many got which verdict, and a table of them all.
 
@@ -108,16 +165,16 @@ def claims_markdown(frame: pd.DataFrame) -> str:
     frame : pandas.DataFrame
         What `evaluate_claims` returns.
     """
-    counts = [f"{(frame['verdict'] == verdict).sum()} {verdict}" for verdict in (REPRODUCED, NOT_REPRODUCED, NOT_TESTABLE)]
-    heads = ("claim", "source", "paper", "measured", "effect [95 %]", "p (Holm)", "n", "data sets", "verdict", "why")
-    lines: list[Sequence[str]] = [heads, ["---"] * len(heads)]
-    for row in frame.to_dict("records"):
-        effect = _NONE if math.isnan(row["effect"]) else f"{row['effect']:+.3g}"
-        if not math.isnan(row["low"]):
-            effect += f" [{row['low']:+.3g}, {row['high']:+.3g}]"
-        p = _NONE if math.isnan(row["p_holm"]) else "< 0.001" if row["p_holm"] < 0.001 else f"{row['p_holm']:.3f}"
-        n = str(row["n"]) if row["n"] else _NONE
-        texts = (row["claim"], row["source"], row["paper"], row["measured"] or _NONE, effect, p, n, row["datasets"] or _NONE)
-        lines.append((*texts, f"**{row['verdict']}**", row["why"]))
+    shown = claims_shown(frame)
+    lines: list[Sequence[str]] = [list(shown.columns), ["---"] * len(shown.columns)]
+    for row in shown.to_dict("records"):
+        texts = {name: _NONE if pd.isna(value) or value == "" else str(value) for name, value in row.items()}
+        for name, form in (("effect", "+.3g"), ("n", ".0f")):
+            if name in row and not pd.isna(row[name]):
+                texts[name] = format(row[name], form)
+        if "p" in row and not pd.isna(row["p"]):
+            texts["p"] = "< 0.001" if row["p"] < 0.001 else f"{row['p']:.3f}"
+        texts["verdict"] = f"**{row['verdict']}**"
+        lines.append(list(texts.values()))
     table = "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
-    return f"{len(frame)} claims: {', '.join(counts)}.\n\n{table}"
+    return f"{claims_counted(frame)}\n\n{table}"

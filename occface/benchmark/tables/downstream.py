@@ -69,10 +69,13 @@ def recognition(frames: Frames) -> pd.DataFrame | None:
         index=("dataset", "order", "method"),
         across="mask_type",
         contracts=frames.contracts,
+        trainings=frames.trainings,
     )
 
 
 def _downstream(frames: Frames, names: tuple[str, ...] | list[str], lead: str) -> pd.DataFrame | None:
     rows = table_rows(frames.scores, references=True)
     metrics = present(rows, names)
-    return mean_table(rows, metrics, lead, contracts=frames.contracts) if metrics else None
+    if not metrics:
+        return None
+    return mean_table(rows, metrics, lead, contracts=frames.contracts, trainings=frames.trainings)

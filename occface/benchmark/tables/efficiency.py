@@ -10,27 +10,45 @@ from occface.benchmark.tables.frames import Frames, table_rows
 from occface.benchmark.tables.means import given
 from occface.benchmark.tables.quantities import HIDDEN, contracts_of, of_metric
 
-__all__ = ["table_iv"]
+__all__ = ["COUNTED", "OWN", "counted_alike", "table_iv"]
 
+#: What is counted in the rows of ``efficiency`` that hold a pipeline's own networks alone, without GFC and FAN.
+OWN = "own network"
+#: The two ways to count that every pipeline has: its own networks, and all that a face passes through.
+COUNTED = ("without GFC and FAN", "with GFC and FAN")
 #: What the paper shows PSNR of.
 _DATASET, _MASK = "CelebA-HQ", "square"
-#: Columns of the table: where it stands, which number it is, and by what that is divided.
-_COLUMNS = {
-    ("size", "KB"): ("size_kb", 1.0),
-    ("size", "parameters (M)"): ("parameters", 1e6),
-    ("time", "median ms"): ("median_ms", 1.0),
-    ("time", "p90 ms"): ("p90_ms", 1.0),
-    ("time", "runs"): ("runs", 1.0),
-    ("cost", "GMAC"): ("macs", 1e9),
-    ("cost", "peak MB"): ("peak_memory_mb", 1.0),
+#: Columns that depend on what is counted, and those of the whole pipeline: which number it is, and by what that is divided.
+_SIZES = {"KB": ("size_kb", 1.0), "parameters (M)": ("parameters", 1e6), "GMAC": ("macs", 1e9)}
+_WHOLE = {
+    ("time", "median ms"): "median_ms",
+    ("time", "p90 ms"): "p90_ms",
+    ("time", "runs"): "runs",
+    ("memory", "peak MB"): "peak_memory_mb",
 }
 _MEASURED_ON = ("device", "precision")
+
+
+def counted_alike(efficiency: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the rows of each way to count of `COUNTED`, one for each pipeline, device and precision.
+
+    Parameters
+    ----------
+    efficiency : pandas.DataFrame
+        What `Frames.efficiency` is. Pipelines without a row of their `OWN` networks are missing in the first frame. In the
+        second each has the row with the most parameters: what needs no helper has no other.
+    """
+    by = ["pipeline", *_MEASURED_ON]
+    whole = efficiency.sort_values("parameters", kind="stable").drop_duplicates(by, keep="last").sort_index()
+    own = efficiency[efficiency["counted"] == OWN].drop_duplicates(by)
+    return dict(zip(COUNTED, (own, whole), strict=True))
 
 
 def table_iv(frames: Frames) -> pd.DataFrame | None:
     """Build Table IV: model size, running time, multiply-accumulates, memory and PSNR.
 
     The paper prints both orders of SR and inpainting in one row; here each pipeline has its own, for it is timed as a whole.
+    It does not say what its sizes count, so they are given twice, each time of the same things in every row.
 
     Parameters
     ----------
@@ -40,19 +58,28 @@ def table_iv(frames: Frames) -> pd.DataFrame | None:
     Returns
     -------
     pandas.DataFrame or None
-        Rows (counted, order, method), preceded by device and precision where there are several of them; rows compete within
-        those. Columns (size, ...), (time, ...), (cost, ...), and (data set, PSNR) with its interval and n: on CelebA-HQ and
-        square masks as in the paper where these were scored, else on the first data set and mask type.
+        Rows (order, method), preceded by device and precision where there are several of them; rows compete within those.
+        Columns (size, ...) of a pipeline's own networks, NaN where it has none; (with GFC and FAN, ...) of all that a face
+        passes through; (time, ...), (memory, ...) of the whole pipeline; and (data set, PSNR) with its interval and n: on
+        CelebA-HQ and square masks as in the paper where these were scored, else on the first data set and mask type.
     """
     measured = frames.efficiency
     if measured.empty:
         return None
     several = [name for name in _MEASURED_ON if measured[name].nunique() > 1]
-    index = [*several, "counted", "order", "method"]
-    named = measured.assign(method=measured["pipeline"].map(pipeline_title))
-    columns = {column: named[source] / divisor for column, (source, divisor) in _COLUMNS.items()}
+    by = ["pipeline", *_MEASURED_ON]
+    own, whole = counted_alike(measured).values()
+    named = whole.assign(method=whole["pipeline"].map(pipeline_title)).reset_index(drop=True)
+    learnt = own[own["parameters"] > 0].set_index(by).reindex(pd.MultiIndex.from_frame(named[by])).set_axis(named.index)
+    columns = {
+        (group, title): rows[source].astype(float) / divisor
+        for group, rows in (("size", learnt), (COUNTED[1], named))
+        if rows["parameters"].notna().any()
+        for title, (source, divisor) in _SIZES.items()
+    }
+    columns |= {column: named[source] for column, source in _WHOLE.items()}
     quality, beside = _psnr(frames.scores, named)
-    table = pd.DataFrame(columns | quality).set_index(pd.MultiIndex.from_frame(named[index]))
+    table = pd.DataFrame(columns | quality).set_index(pd.MultiIndex.from_frame(named[[*several, "order", "method"]]))
     table.columns.names = ["dataset", "metric"]
     table = order_rows(table)
     where = "; ".join(f"{name}: {measured[name].iloc[0]}" for name in _MEASURED_ON if name not in several)
@@ -61,7 +88,9 @@ def table_iv(frames: Frames) -> pd.DataFrame | None:
             None,
             [
                 f"Efficiency, one face at a time ({where})." if where else "Efficiency, one face at a time.",
-                "Each row says what is counted in it. Best of what is counted alike in bold.",
+                "Size is that of a pipeline's own networks, without GFC and FAN, and a dash where it has none; "
+                f"'{COUNTED[1]}' counts every network that a face passes through.",
+                "Time and memory are those of the whole pipeline, LR landmarks being given. Best in bold.",
                 beside,
                 contracts_of(table.columns.unique(1), frames.contracts),
             ],

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from occface import files
 from occface.benchmark.tables.quantities import HIDDEN, N_SUFFIX, of_column
 
-__all__ = ["best_cells", "competitors", "format_cell", "header", "latex", "markdown", "shown", "write_table"]
+__all__ = ["best_cells", "cell_format", "competitors", "format_cell", "header", "latex", "markdown", "shown", "write_table"]
 
 #: Levels of the rows in which rivals may differ; they are held against each other where all other levels agree.
 _RIVALS = ("order", "method", "trained on")
@@ -91,13 +92,20 @@ def format_cell(column: Hashable, value: Any) -> str:
     >>> format_cell(("demo: difference", "PSNR"), 0.5)
     '+0.500'
     """
-    if isinstance(value, str):
-        return value
-    if pd.isna(value):
-        return "–"  # noqa: RUF001 - an en dash is meant
+    return cell_format(column)(value)
+
+
+def cell_format(column: Hashable) -> Callable[[Any], str]:
+    """Return the function that prints the cells of a column, see `format_cell`."""
     quantity = of_column(column)
-    sign = "+" if _is_difference(column) else ""
-    return f"{value:{sign}.{quantity.decimals if quantity else 3}f}"
+    form = f"{'+' if _is_difference(column) else ''}.{quantity.decimals if quantity else 3}f"
+
+    def text(value: Any) -> str:
+        if isinstance(value, str):
+            return value
+        return "–" if pd.isna(value) else format(value, form)  # noqa: RUF001 - an en dash is meant
+
+    return text
 
 
 def competitors(table: pd.DataFrame) -> list[str]:
@@ -111,44 +119,46 @@ def best_cells(table: pd.DataFrame) -> pd.DataFrame:
     References and what is given the truth do not compete, nor do rows that were scored on fewer images than others. Values
     are compared as they are printed, so what looks equal is marked alike. A value with no rival is not marked.
     """
-    best = pd.DataFrame(False, index=table.index, columns=table.columns)
-    competing = pd.Series(True, index=table.index)
+    competing = np.ones(len(table), bool)
     if "order" in table.index.names:
         competing &= table.index.get_level_values("order") != "reference"
     if "method" in table.index.names:
         competing &= ~table.index.get_level_values("method").isin(_BOUNDS)
-    within = competitors(table)
-    rivals = [table.index.get_level_values(name) for name in within] or [pd.Index(["all"] * len(table))]
+    within = [table.index.get_level_values(name) for name in competitors(table)]
     # Numbered, so that no label (a missing one, say) can drop out of the grouping.
-    groups = pd.Series(pd.MultiIndex.from_arrays(rivals).to_flat_index().factorize()[0], index=table.index)
-    for column in table.columns:
+    codes = pd.MultiIndex.from_arrays(within or [["all"] * len(table)]).to_flat_index().factorize()[0]
+    groups = [np.flatnonzero(competing & (codes == code)) for code in range(codes.max(initial=-1) + 1)]
+    best = np.zeros(table.shape, bool)
+    for place, column in enumerate(table.columns):
         quantity = of_column(column)
         if quantity is None or quantity.higher_is_better is None or _is_difference(column):
             continue
-        printed = table[column].map(lambda value, column=column: float(format_cell(column, value)), na_action="ignore")
+        text = cell_format(column)
+        printed = np.array([np.nan if pd.isna(value) else float(text(value)) for value in table.iloc[:, place]])
         counts = _sibling(table, column, f"{_parts(column)[1]}{N_SUFFIX}") or _sibling(table, column, "n")
-        for group in groups.unique():
-            rows = competing & (groups == group) & printed.notna()
-            if counts is not None and rows.any():
-                rows &= table[counts] == table.loc[rows, counts].max()
-            if rows.sum() > 1:
-                values = printed[rows]
-                best.loc[rows, column] = values == (values.max() if quantity.higher_is_better else values.min())
-    return best
+        images = np.zeros(len(table)) if counts is None else table[counts].to_numpy()
+        for group in groups:
+            rows = group[~np.isnan(printed[group])]
+            rows = rows[images[rows] == images[rows].max(initial=0)]
+            if len(rows) > 1:
+                best[rows, place] = printed[rows] == (printed[rows].max() if quantity.higher_is_better else printed[rows].min())
+    return pd.DataFrame(best, table.index, table.columns)
 
 
 def markdown(table: pd.DataFrame) -> str:
     """Return what is shown of a table as Markdown, the best values in bold."""
-    best = best_cells(table)
-    table = shown(table)
+    kept = shown(table)
+    best = best_cells(table)[kept.columns].to_numpy()
+    table = kept
     several = table.columns.nlevels > 1 and table.columns.unique(0).size > 1
     heads = [f"{_parts(column)[0]} {header(column)}" if several else header(column) for column in table.columns]
     lines = [[*map(_escape_markdown, [*table.index.names, *heads])]]
     lines.append(["---"] * table.index.nlevels + ["---:"] * len(table.columns))
-    for place, row in enumerate(table.index):
-        cells = [_escape_markdown(format_cell(column, table[column].iloc[place])) for column in table.columns]
-        marks = [bool(best[column].iloc[place]) for column in table.columns]
-        bold = [f"**{cell}**" if mark else cell for cell, mark in zip(cells, marks, strict=True)]
+    columns = []
+    for place, column in enumerate(table.columns):
+        cells = map(_escape_markdown, map(cell_format(column), table.iloc[:, place]))
+        columns.append([f"**{cell}**" if mark else cell for cell, mark in zip(cells, best[:, place], strict=True)])
+    for row, bold in zip(table.index, zip(*columns, strict=True), strict=True):
         lines.append([*map(_escape_markdown, row if isinstance(row, tuple) else (row,)), *bold])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
@@ -169,7 +179,9 @@ def latex(table: pd.DataFrame, label: str) -> str:
     marks = best_cells(table).map(lambda mark: "textbf:--rwrap;" if mark else "")
     caption = table.attrs.get("caption", "")
     table = shown(table)
-    cells: list[Any] = [lambda value, column=column: _latex(format_cell(column, value)) for column in table.columns]
+    cells: list[Any] = [
+        lambda value, text=text: _latex(text(value)) for text in (cell_format(column) for column in table.columns)
+    ]
     plain = table.rename_axis(
         index=[_latex(name) for name in table.index.names], columns=[None] * table.columns.nlevels
     ).set_axis(_with_arrows(table.columns), axis=1)

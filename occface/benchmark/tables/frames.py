@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,12 +13,15 @@ from occface.benchmark.paper import pipeline_title
 from occface.occlusion.masks import mask_family
 
 __all__ = [
+    "POSE_STEP",
     "RETRAINED",
     "Frames",
     "TableSpec",
     "is_region",
     "main_masks",
     "own_training",
+    "pose_angle",
+    "round_pose",
     "scored_methods",
     "square_size",
     "table_rows",
@@ -26,7 +30,10 @@ __all__ = [
 
 #: What Tables II and III are about, and no other table.
 RETRAINED = ("p-fp", "p-gt", "l-minus", "l-dagger", "l-ddagger", "l-star")
+#: Poses are shown in steps of so many degrees.
+POSE_STEP = 15
 _SQUARE = re.compile(r"square[-_](\d+)")
+_DEGREES = re.compile(r"([+-]?\d+(?:\.\d+)?)\s*(?:°|deg(?:rees?)?)?")
 
 
 @dataclass(frozen=True)
@@ -46,12 +53,16 @@ class Frames:
         median_ms, p90_ms, runs, peak_memory_mb, device, precision.
     contracts : mapping of str to str
         How metrics were computed, by their columns, where their settings were not the default ones: captions say it.
+    trainings : pandas.DataFrame
+        One row per method with weights in a pipeline: columns pipeline and trained_on as in the scores, then method, minutes,
+        images (those it has seen: batches times their size), device, and as_paper, whether by the paper's whole schedule.
     """
 
     scores: pd.DataFrame
     sets: pd.DataFrame = field(default_factory=pd.DataFrame)
     efficiency: pd.DataFrame = field(default_factory=pd.DataFrame)
     contracts: Mapping[str, str] = field(default_factory=dict)
+    trainings: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 @dataclass(frozen=True)
@@ -117,6 +128,33 @@ def square_size(mask_type: str) -> int | None:
     """
     found = _SQUARE.fullmatch(mask_type.partition("@")[0])
     return int(found[1]) if found else None
+
+
+def pose_angle(pose: str) -> float | None:
+    """Return the yaw in degrees that a pose says, None for a name.
+
+    Examples
+    --------
+    >>> pose_angle("-30"), pose_angle("+1.8"), pose_angle("45 degrees"), pose_angle("45 left")
+    (-30.0, 1.8, 45.0, None)
+    """
+    found = _DEGREES.fullmatch(pose.strip().replace("\u2212", "-"))
+    return float(found[1]) if found else None
+
+
+def round_pose(pose: str) -> str:
+    """Return a pose for tables and figures: yaws rounded to the nearest `POSE_STEP` degrees, other names as they are.
+
+    Examples
+    --------
+    >>> [round_pose(pose) for pose in ("+1.8", "-30", "7.5", "-7.5", "22.4", "frontal")]
+    ['0', '-30', '+15', '-15', '+15', 'frontal']
+    """
+    angle = pose_angle(pose)
+    if angle is None:
+        return pose
+    steps = math.floor(abs(angle) / POSE_STEP + 0.5)  # halves go outwards, to the left as to the right
+    return f"{'-' if angle < 0 else '+'}{steps * POSE_STEP}" if steps else "0"
 
 
 def is_region(mask_type: str) -> bool:

@@ -23,7 +23,9 @@ def quality(scores: pd.DataFrame) -> list[str]:
     return [name for name in _QUALITY if name in scores.columns]
 
 
-def table_1(scores: pd.DataFrame, contracts: Mapping[str, str] | None = None) -> pd.DataFrame:
+def table_1(
+    scores: pd.DataFrame, contracts: Mapping[str, str] | None = None, trainings: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Build Table I: face hallucination, PSNR and SSIM, for each mask type, order, method and data set.
 
     The paper prints the two orders of SR and inpainting side by side, and the joint methods in both halves. Here each
@@ -35,6 +37,8 @@ def table_1(scores: pd.DataFrame, contracts: Mapping[str, str] | None = None) ->
         What `occface.benchmark.scores.load_scores` returns.
     contracts : mapping of str to str, optional
         How metrics were computed, by their columns, where their settings were not the default ones.
+    trainings : pandas.DataFrame, optional
+        How long methods were trained, see `Frames`.
 
     Returns
     -------
@@ -53,13 +57,13 @@ def table_1(scores: pd.DataFrame, contracts: Mapping[str, str] | None = None) ->
     rows = table_rows(scores)
     if rows.empty or not quality(rows):
         raise ValueError("expected score rows to build Table I from, got none")
-    return mean_table(rows, quality(rows), _TASK, contracts=contracts)
+    return mean_table(rows, quality(rows), _TASK, contracts=contracts, trainings=trainings)
 
 
 def table_i(frames: Frames) -> pd.DataFrame | None:
     """Build `table_1`, or None where there is no row for it."""
     rows = table_rows(frames.scores)
-    return table_1(frames.scores, frames.contracts) if len(rows) and quality(rows) else None
+    return table_1(frames.scores, frames.contracts, frames.trainings) if len(rows) and quality(rows) else None
 
 
 def table_ii(frames: Frames) -> pd.DataFrame | None:
@@ -88,23 +92,29 @@ def _variants(frames: Frames, variants: tuple[str, ...], lead: str, full: str = 
     if scores.empty or not scores["pipeline"].isin(variants).any() or not quality(scores):
         return None
     rows = main_masks(own_training(scores[scores["pipeline"].isin([*variants, _FULL])]))
-    rows = rows[rows["mask_type"].isin(rows.loc[rows["pipeline"].isin(variants), "mask_type"])]
-    rows = rows.replace({"pipeline": {_FULL: full}})
-    return mean_table(rows, quality(rows), lead, index=("mask type", "method"), contracts=frames.contracts)
+    where = pd.MultiIndex.from_frame(rows[["dataset", "mask_type"]])
+    rows = rows[where.isin(where[rows["pipeline"].isin(variants)])]
+    rows, trainings = (frame.replace({"pipeline": {_FULL: full}}) for frame in (rows, frames.trainings))
+    index = ("mask type", "method")
+    return mean_table(rows, quality(rows), lead, index=index, contracts=frames.contracts, trainings=trainings)
 
 
 def table_v(frames: Frames) -> pd.DataFrame | None:
     """Build Table V: methods that learnt from one data set, scored on each.
 
-    Rows (mask type, method, trained on): every trained pipeline that was scored on a data set that it did not learn from.
+    Rows (mask type, method, trained on): every pipeline of which there are models that learnt from several data sets; where
+    there is none, every one that was scored on a data set that it did not learn from.
     """
     scores = frames.scores
     if scores.empty or "trained_on" not in scores.columns or not quality(scores):
         return None
     trained = main_masks(scores[scores["trained_on"].ne("") & scores["order"].ne("reference")])
-    elsewhere = trained["trained_on"] != trained["dataset"]
-    rows = trained[trained["pipeline"].isin(trained.loc[elsewhere, "pipeline"])]
-    if rows.empty:
+    by = ["pipeline", "mask_type"]
+    elsewhere = (trained["trained_on"] != trained["dataset"]).groupby([trained[name] for name in by]).transform("any")
+    if not elsewhere.any():
         return None
+    several = elsewhere & (trained.groupby(by)["trained_on"].transform("nunique") > 1)
+    rows = trained[several if several.any() else elsewhere]
     lead = f"{_TASK}: across data sets. Rows say what a method learnt from, columns what it is scored on"
-    return mean_table(rows, quality(rows), lead, index=("mask type", "method", "trained on"), contracts=frames.contracts)
+    index = ("mask type", "method", "trained on")
+    return mean_table(rows, quality(rows), lead, index=index, contracts=frames.contracts, trainings=frames.trainings)

@@ -12,7 +12,7 @@ from occface.benchmark.tables.form import competitors
 from occface.benchmark.tables.frames import with_titles
 from occface.benchmark.tables.quantities import COUNTS, HIDDEN, N_SUFFIX, contracts_of, of_metric
 
-__all__ = ["given", "mean_table", "present", "trained_elsewhere"]
+__all__ = ["given", "mean_table", "present", "trained", "trained_elsewhere"]
 
 _PA = "PA is face inpainting."
 _UNEQUAL = "Rows of smaller n are means over fewer images, and compare only roughly."
@@ -33,6 +33,7 @@ def mean_table(
     across: str = "dataset",
     sets: pd.DataFrame | None = None,
     contracts: Mapping[str, str] | None = None,
+    trainings: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Return a table of means over images.
 
@@ -52,6 +53,8 @@ def mean_table(
         Numbers of whole sets of images, to stand beside the means.
     contracts : mapping of str to str, optional
         What `Frames.contracts` is.
+    trainings : pandas.DataFrame, optional
+        What `Frames.trainings` is, to say of each row how long its networks were trained.
 
     Returns
     -------
@@ -59,9 +62,11 @@ def mean_table(
         Rows `index`, in the paper's order, those that have a number, or failed on every image. Columns (value of
         `across`, name): for each metric its mean, ``low`` and ``high`` of the 95 % interval, and ``n``, the images it is the
         mean of; then n, the images that were scored, and ``failed`` where any image failed. What was not run is NaN with n
-        of 0. A mean is infinite where an image was restored to the byte.
+        of 0. A mean is infinite where an image was restored to the byte. Behind them (``training``, name): the ``minutes`` and
+        ``images seen`` of all networks of the row together, NaN where none is trained.
     """
     apart = "trained on" not in index
+    scores = _measured(scores, metrics, across, sets)
     named = with_titles(scores, apart)
     by = [across, *index]
     long = with_intervals(named, by, list(metrics))
@@ -85,10 +90,41 @@ def mean_table(
     columns = pd.MultiIndex.from_product([named[across].unique(), cells.columns], names=wide.columns.names)
     # Rows of what has no order of its own stand as they came; unstacking has sorted them.
     rows = pd.MultiIndex.from_frame(named[list(index)].drop_duplicates())
-    table = order_rows(_with_counts(wide.reindex(index=rows, columns=columns)))
+    table = order_rows(_with_counts(_filled(wide.reindex(index=rows, columns=columns))))
     named = named[pd.MultiIndex.from_frame(named[list(index)]).isin(table.index)]
-    table.attrs["caption"] = _caption(table, named, lead, contracts or {})
+    caption = _caption(table, named, lead, contracts or {})
+    if trainings is not None and not trainings.empty:
+        table, said = _with_trainings(table, named, trainings)
+        caption = f"{caption} {said}".strip()
+    table.attrs["caption"] = caption
     return table
+
+
+def _measured(scores: pd.DataFrame, metrics: Sequence[str], across: str, sets: pd.DataFrame | None) -> pd.DataFrame:
+    """Return the rows without those groups of columns in which nothing of this table was measured, and nothing failed."""
+    held = (scores[list(metrics)].notna().any(axis=1) | (scores["error"] != "")).groupby(scores[across]).transform("any")
+    if sets is not None and across in sets.columns:
+        held |= scores[across].isin(sets[across])
+    return scores[held] if held.any() else scores
+
+
+def _with_trainings(table: pd.DataFrame, named: pd.DataFrame, trainings: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Return a table with columns that say how long the networks of each row were trained, and a sentence on them."""
+    key, index = ["pipeline", "trained_on"], list(table.index.names)
+    used = trainings.merge(named[key].drop_duplicates(), on=key)
+    if used.empty:
+        return table, ""
+    sums = used.groupby(key)[["minutes", "images"]].sum().rename(columns={"images": "images seen"})
+    rows = named[list(dict.fromkeys([*index, *key]))].drop_duplicates().join(sums, on=key, how="inner").groupby(index)
+    longest = rows[list(sums.columns)].max().reindex(table.index)
+    for name in sums.columns:
+        table[("training", name)] = longest[name]
+    several = "; where a row learnt from several data sets, those of the longest" if (rows.size() > 1).any() else ""
+    whole = ", ".join(dict.fromkeys(map(pipeline_title, used.loc[used["as_paper"], "method"]))) or "none"
+    return table, (
+        f"Minutes of training ({', '.join(dict.fromkeys(used['device']))}) and images seen (steps times batch size) are those "
+        f"of all networks of a row together{several}. Trained by the paper's whole schedule: {whole}."
+    )
 
 
 def _of_sets(sets: pd.DataFrame, by: Sequence[str]) -> list[pd.Series]:
@@ -101,6 +137,18 @@ def _of_sets(sets: pd.DataFrame, by: Sequence[str]) -> list[pd.Series]:
             found["n"].rename(f"{quantity.title}{N_SUFFIX}"),
         ]
     return parts
+
+
+def _filled(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table without the columns of metrics that have no value in their group, if another one has there."""
+    empty = set()
+    for group in table.columns.unique(0):
+        names = [name for name in table[group].columns if name not in COUNTS]
+        held = {name for name in names if not name.endswith((*HIDDEN, N_SUFFIX)) and table[(group, name)].notna().any()}
+        if held:
+            metrics = [name for name in names if not name.endswith((*HIDDEN, N_SUFFIX)) and name not in held]
+            empty |= {(group, f"{name}{suffix}") for name in metrics for suffix in ("", *HIDDEN, N_SUFFIX)}
+    return table[[column for column in table.columns if column not in empty]]
 
 
 def _with_counts(table: pd.DataFrame) -> pd.DataFrame:
@@ -160,16 +208,24 @@ def given(scores: pd.DataFrame) -> str:
     return " ".join([*said, *(["All others are given none."] if (scores["mask_given"] == "").any() else [])])
 
 
+def trained(scores: pd.DataFrame) -> str:
+    """Say what the methods that learn had learnt from, where any is among them: for captions of figures."""
+    if scores.empty or not (scores["trained_on"] != "").any():
+        return ""
+    return trained_elsewhere(scores) or "What learns was trained on the data set itself."
+
+
 def trained_elsewhere(scores: pd.DataFrame) -> str:
     """Say which pipelines learnt from other data than what they are scored on."""
     if "trained_on" not in scores.columns:
         return ""
-    elsewhere = scores[(scores["trained_on"] != "") & (scores["trained_on"] != scores["dataset"])]
-    pairs = elsewhere[["dataset", "pipeline", "trained_on"]].drop_duplicates()
-    return " ".join(
-        f"On {dataset}, {pipeline_title(pipeline)} had learnt from {source}."
-        for dataset, pipeline, source in pairs.itertuples(index=False)
-    )
+    said = []
+    for dataset, rows in scores[scores["trained_on"] != ""].groupby("dataset", sort=False):
+        for source, learnt in rows[rows["trained_on"] != dataset].groupby("trained_on", sort=False):
+            names = dict.fromkeys(map(pipeline_title, learnt["pipeline"]))
+            who = "all that learn" if len(learnt) == len(rows) else ", ".join(names)
+            said.append(f"On {dataset}, {who} had learnt from {source}.")
+    return " ".join(said)
 
 
 def _missed(scores: pd.DataFrame) -> list[str]:

@@ -8,7 +8,15 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from occface.benchmark.tables.frames import Frames, scored_methods, square_size, table_rows
+from occface.benchmark.tables.frames import (
+    POSE_STEP,
+    Frames,
+    pose_angle,
+    round_pose,
+    scored_methods,
+    square_size,
+    table_rows,
+)
 from occface.benchmark.tables.hallucination import quality
 from occface.benchmark.tables.means import mean_table, present
 from occface.benchmark.tables.quantities import is_metric
@@ -47,21 +55,22 @@ def stages(frames: Frames) -> pd.DataFrame | None:
 
 
 def by_pose(frames: Frames) -> pd.DataFrame | None:
-    """Build Table I by pose: rows (dataset, mask type, order, method), columns (pose, name)."""
+    """Build Table I by pose, yaws to the nearest 15 degrees: rows (dataset, mask type, order, method), columns (pose, name)."""
     rows = table_rows(frames.scores)
     rows = rows if rows.empty else rows[rows["pose"] != ""]
     if rows.empty or not quality(rows):
         return None
+    rows = rows.assign(pose=rows["pose"].map(round_pose))
     rows = rows.sort_values("pose", key=lambda poses: poses.map(_by_angle), kind="stable")
     rows = rows.assign(pose="pose " + rows["pose"])
-    lead = "Face hallucination by pose"
+    lead = f"Face hallucination by pose, the yaw in degrees rounded to the nearest {POSE_STEP}"
     return mean_table(rows, quality(rows), lead, index=_ROWS, across="pose", contracts=frames.contracts)
 
 
 def _by_angle(pose: str) -> tuple[float, str]:
     """Order poses by their angle where they are numbers, others by name behind them."""
-    found = re.fullmatch(r"([+-]?\d+(?:\.\d+)?)\D*", pose.strip().replace("\u2212", "-"))
-    return (float(found[1]) if found else np.inf, pose)
+    angle = pose_angle(pose)
+    return (np.inf if angle is None else angle, pose)
 
 
 def by_mask_size(frames: Frames) -> pd.DataFrame | None:

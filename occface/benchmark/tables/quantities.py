@@ -32,7 +32,7 @@ class Quantity:
     factor : float
         What the scores are multiplied by: 100 for shares that are shown in per cent.
     decimals : int
-        With how many it is printed.
+        With how many it is printed: as the paper prints it, else as the metric says.
     higher_is_better : bool or None
         None where neither way is better.
     contract : str
@@ -68,10 +68,11 @@ _METRICS: dict[str, tuple[str, float]] = {
     "expression_correct": ("accuracy (%)", 100),
 }
 _BY_TITLE = {title: metric for metric, (title, _) in _METRICS.items()}
-#: The decimals of shares that are shown in per cent, which the metric itself gives as a fraction.
+#: The decimals of the paper, where they are not those of the metrics. Shares that are shown in per cent have two as well.
+_PRINTED = {"nrmse": 2, "iou": 4}
 _PER_CENT_DECIMALS = 2
 
-#: Of Table IV.
+#: Of Table IV, and how long the rows of others were trained.
 _OTHERS = {
     quantity.title: quantity
     for quantity in (
@@ -81,6 +82,8 @@ _OTHERS = {
         Quantity("median ms", decimals=2, higher_is_better=False, contract="Time of one face, batch 1: median of the runs"),
         Quantity("p90 ms", decimals=2, higher_is_better=False, contract="The p90 is the time that nine runs of ten stay below"),
         Quantity("peak MB", decimals=1, higher_is_better=False, contract="Peak memory in MB"),
+        Quantity("minutes", decimals=1),
+        Quantity("images seen", decimals=0),
         *(Quantity(name, decimals=0) for name in (*COUNTS, "runs")),
     )
 }
@@ -105,7 +108,7 @@ def of_metric(metric: str) -> Quantity:
     column = _asked(metric)
     if column is None:
         return Quantity(title, metric, factor)
-    decimals = column.decimals if factor == 1 else _PER_CENT_DECIMALS
+    decimals = _PRINTED.get(metric.partition("_")[0], column.decimals) if factor == 1 else _PER_CENT_DECIMALS
     return Quantity(title, metric, factor, decimals, column.higher_is_better, column.contract)
 
 

@@ -66,11 +66,14 @@ def test_stages_stand_side_by_side(cell: _Cell) -> None:
 
 
 def test_poses_stand_by_angle(cell: _Cell) -> None:
-    poses = ["+15", "-90", "0", "frontal", "-15"]
-    table = _build("by-pose", cell("pro-uigan", psnr=[15.0, -90.0, 0.0, 1.0, -15.0], pose=poses), cell("fcsr-gan"))
+    poses = ["+15", "-90", "0", "frontal", "-15", "+1.8", "-21", "22.4"]
+    psnr = [15.0, -90.0, 0.0, 1.0, -15.0, 4.0, -17.0, 19.0]
+    table = _build("by-pose", cell("pro-uigan", psnr=psnr, pose=poses), cell("fcsr-gan"))
     assert table is not None
+    assert "rounded to the nearest 15" in table.attrs["caption"]
     assert table.columns.unique(0).tolist() == ["pose -90", "pose -15", "pose 0", "pose +15", "pose frontal"]
-    assert table.loc[("demo", "square", "joint", "Pro-UIGAN"), ("pose +15", "PSNR")] == 15
+    row = table.loc[("demo", "square", "joint", "Pro-UIGAN")]
+    assert row[[("pose +15", "PSNR"), ("pose 0", "PSNR"), ("pose -15", "PSNR"), ("pose -15", "n")]].tolist() == [17, 2, -16, 2]
     assert _build("by-pose", cell("fcsr-gan")) is None
 
 
