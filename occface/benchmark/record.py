@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from occface import files
-from occface.benchmark.scores import load_scores, read_facts
+from occface.benchmark.scores import load_scores, read_facts, read_scores
 from occface.benchmark.tables import Frames
 from occface.errors import UsageError
 from occface.images import read_image
@@ -107,7 +107,7 @@ class Record:
     def shown(self) -> list[Shown]:
         """Every pipeline on every mask type, in the order of the recipe."""
         folder = self.folder / "scores"
-        return [Shown(facts, load_scores(folder, [name]).iloc[0], self.folder) for name, facts in self._facts.items()]
+        return [Shown(facts, read_scores(folder / name).iloc[0], self.folder) for name, facts in self._facts.items()]
 
     @functools.cached_property
     def sets(self) -> pd.DataFrame:

@@ -12,6 +12,7 @@ import re
 import struct
 import textwrap
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.resources import files as package_files
 from pathlib import Path
@@ -160,9 +161,11 @@ def _section(number: int, section: Section) -> dict[str, Any]:
         }
         for place, (heading, frame) in enumerate(section.tables.items(), start=1)
     ]
+    with ThreadPoolExecutor() as pool:  # encoding pictures holds no lock
+        drawn = list(pool.map(_figure, map(Path, section.figures.values())))
     figures = [
-        {"id": f"figure-{number}-{place}", "caption": caption, **_figure(Path(path))}
-        for place, (caption, path) in enumerate(section.figures.items(), start=1)
+        {"id": f"figure-{number}-{place}", "caption": caption, **figure}
+        for place, (caption, figure) in enumerate(zip(section.figures, drawn, strict=True), start=1)
     ]
     links = [(table["id"], table["heading"]) for table in tables]
     links += [(figure["id"], _short(figure["caption"])) for figure in figures]

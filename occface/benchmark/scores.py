@@ -21,7 +21,7 @@ from occface import files
 from occface.errors import UsageError, first_line
 from occface.versions import software_versions
 
-__all__ = ["COLUMNS", "KEY", "MASKS_GIVEN", "ORDERS", "ScoreRow", "load_scores", "read_facts", "write_scores"]
+__all__ = ["COLUMNS", "KEY", "MASKS_GIVEN", "ORDERS", "ScoreRow", "load_scores", "read_facts", "read_scores", "write_scores"]
 
 #: What a pipeline does, in the order of the paper's tables: super-resolution (SR) alone; SR, then face inpainting, which the
 #: paper calls PA; the other way round; both in one network. A reference is no competitor: the ground truth, say.
@@ -216,7 +216,7 @@ def load_scores(folder: str | os.PathLike[str], names: Iterable[str] | None = No
         raise UsageError(
             f"expected score files (*.csv) in {folder}, found none; run the benchmark first or name its scores folder"
         )
-    frames = [_read(path) for path in paths]
+    frames = [read_scores(path) for path in paths]
     scores = pd.concat(frames, ignore_index=True)
     for name in scores.columns:
         if any(name in frame and not pd.api.types.is_numeric_dtype(frame[name]) for frame in frames):
@@ -233,7 +233,8 @@ def load_scores(folder: str | os.PathLike[str], names: Iterable[str] | None = No
     return scores.assign(rank=rank).sort_values(by, ignore_index=True, kind="stable").drop(columns="rank")
 
 
-def _read(path: Path) -> pd.DataFrame:
+def read_scores(path: Path) -> pd.DataFrame:
+    """Read one score file as it is, without a look at others; see `load_scores`."""
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors

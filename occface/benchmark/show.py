@@ -6,6 +6,7 @@ import logging
 import math
 import re
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,12 @@ def show_benchmark(folder: Path, recipe: Recipe, broken: Mapping[str, str]) -> B
         Steps that failed, and why.
     """
     record = Record(folder)
+    with ThreadPoolExecutor(1) as beside:  # reading and writing pictures leaves the processor to Python code in between
+        return _shown(record, recipe, broken, beside.submit(draw_grids, record))
+
+
+def _shown(record: Record, recipe: Recipe, broken: Mapping[str, str], grids: Future[dict[str, Path]]) -> Benchmark:
+    folder = record.folder
     frames = replace(record.frames, trainings=_trainings(record))
     tables = {key: table for key, spec in TABLES.items() if (table := spec.build(frames)) is not None}
     for key, table in tables.items():
@@ -89,7 +96,7 @@ def show_benchmark(folder: Path, recipe: Recipe, broken: Mapping[str, str]) -> B
     if record.failed > failed:
         notes.append(f"{record.failed - failed} more images failed that were to be shown, and not scored.")
     notes += [f"Not done: {name} ({why})." for name, why in broken.items()]
-    drawings, pictures = (_noted(found, record.notes) for found in (_curves(frames, folder / "figures"), draw_grids(record)))
+    drawings, pictures = (_noted(found, record.notes) for found in (_curves(frames, folder / "figures"), grids.result()))
     absent = _absent(tables, drawings | pictures, record.notes)
     sections = [
         Section("Tables", _ORDERS, {TABLES[key].title: table for key, table in tables.items()}, text=absent),
