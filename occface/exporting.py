@@ -21,7 +21,7 @@ from occface.methods.base import TrainableMethod
 from occface.methods.weights import LoadedMethod, load_method
 from occface.registry import did_you_mean
 
-__all__ = ["FORMATS", "Exported", "Exportable", "export"]
+__all__ = ["FORMATS", "Exportable", "Exported", "export"]
 
 #: The inputs of each role, beside what a method says that it needs.
 _INPUTS = {"sr": ("lr",), "inpaint": ("image", "mask"), "joint": ("lr",)}
@@ -50,8 +50,8 @@ class Exportable(nn.Module):
     Attributes
     ----------
     inputs : tuple of str
-        What it takes, in order: ``lr`` (B,3,16,16) or ``image`` (B,3,128,128) in [-1,1], ``mask`` (B,1,128,128), 1 where hidden,
-        ``landmarks_lr`` (B,68,2) in pixels of the 128 crop; all float32.
+        What it takes, in order: ``lr`` (B,3,16,16) or ``image`` (B,3,128,128) in [-1,1], ``mask`` (B,1,128,128), 1 where
+        hidden, ``landmarks_lr`` (B,68,2) in pixels of the 128 crop; all float32.
     outputs : tuple of str
         What it gives: ``result`` (B,3,128,128) in [-1,1], behind ``stage_1`` and so on for a progressive method.
 
@@ -139,7 +139,8 @@ class Exported:
     def text(self) -> str:
         """Return the same for people."""
         takes = ", ".join(f"{name} ({', '.join(map(str, shape))})" for name, shape in self.inputs.items())
-        return f"{self.path}: {self.method} as {self.format}, {self.path.stat().st_size} bytes; takes {takes}; gives {', '.join(self.outputs)}"
+        size = f"{self.path}: {self.method} as {self.format}, {self.path.stat().st_size} bytes"
+        return f"{size}; takes {takes}; gives {', '.join(self.outputs)}"
 
 
 def export(

@@ -50,10 +50,9 @@ def test_onnx_runtime_draws_the_same_pictures_for_any_number_of_faces(run_of, tm
             np.testing.assert_allclose(theirs, mine.detach().numpy(), atol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["gfc", "fsrnet"])
-def test_inpainters_and_super_resolvers_are_exported_too(run_of, tmp_path, name):
-    export(run_of(name), tmp_path / "a.onnx")
-    network = Exportable(load_method(run_of(name)).method)
+def test_a_super_resolver_is_exported_too(run_of, tmp_path):
+    export(run_of("fsrnet"), tmp_path / "a.onnx")
+    network = Exportable(load_method(run_of("fsrnet")).method)
     inputs = network.example(3, seed=1)
     (found,), _ = by_onnx_runtime(tmp_path / "a.onnx", inputs)
     np.testing.assert_allclose(found, network(*inputs)[0].detach().numpy(), atol=1e-3)
@@ -93,6 +92,6 @@ def test_what_cannot_be_exported(run_of, tmp_path, monkeypatch):
         raise RuntimeError("no such operator\nmore lines")
 
     monkeypatch.setattr(torch.jit, "trace", fails)
-    with pytest.raises(OccfaceError, match="'gfc' cannot be exported as torchscript: no such operator$"):
+    with pytest.raises(OccfaceError, match=r"'gfc' cannot be exported as torchscript: no such operator$"):
         export(run_of("gfc"), tmp_path / "a", "torchscript")
     assert not (tmp_path / "a").exists()
