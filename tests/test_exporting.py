@@ -50,12 +50,14 @@ def test_onnx_runtime_draws_the_same_pictures_for_any_number_of_faces(run_of, tm
             np.testing.assert_allclose(theirs, mine.detach().numpy(), atol=1e-3)
 
 
-def test_a_super_resolver_is_exported_too(run_of, tmp_path):
-    export(run_of("fsrnet"), tmp_path / "a.onnx")
-    network = Exportable(load_method(run_of("fsrnet")).method)
-    inputs = network.example(3, seed=1)
-    (found,), _ = by_onnx_runtime(tmp_path / "a.onnx", inputs)
-    np.testing.assert_allclose(found, network(*inputs)[0].detach().numpy(), atol=1e-3)
+@pytest.mark.parametrize("name", ["gfc", "fsrnet"])
+def test_inpainters_and_super_resolvers_are_exported_too(run_of, tmp_path, name):
+    done = export(run_of(name), tmp_path / "a.pt", "torchscript")
+    network = Exportable(load_method(run_of(name)).method)
+    assert list(done.inputs) == {"gfc": ["image", "mask"], "fsrnet": ["lr"]}[name]
+    inputs = network.example(seed=1)
+    with torch.no_grad():
+        torch.testing.assert_close(torch.jit.load(str(tmp_path / "a.pt"))(*inputs)[0], network(*inputs)[0], atol=1e-3, rtol=0)
 
 
 def test_torchscript_needs_nothing_but_torch(run_of, tmp_path):
