@@ -59,12 +59,20 @@ def test_a_super_resolver_is_exported_too(run_of, tmp_path):
         torch.testing.assert_close(torch.jit.load(str(tmp_path / "a.pt"))(*inputs)[0], network(*inputs)[0], atol=1e-3, rtol=0)
 
 
-def test_what_would_draw_other_pictures_is_not_exported(run_of, tmp_path):
-    """GFC fills holes with noise of a seeded generator, and a trace forgets the seed."""
-    assert Exportable(load_method(run_of("gfc")).method).inputs == ("image", "mask")
-    with pytest.raises(OccfaceError, match="'gfc' draws other pictures as TorchScript"):
-        export(run_of("gfc"), tmp_path / "a.pt", "torchscript")
+def test_what_would_draw_other_pictures_is_not_exported(run_of, tmp_path, monkeypatch):
+    kind = METHODS.get("fsrnet")
+    plain = kind.hallucinate
+    monkeypatch.setattr(kind, "hallucinate", lambda self, batch: plain(self, batch) * torch.rand(1))
+    with pytest.raises(OccfaceError, match="'fsrnet' draws other pictures as TorchScript"):
+        export(run_of("fsrnet"), tmp_path / "a.pt", "torchscript")
     assert not (tmp_path / "a.pt").exists()
+
+
+def test_an_inpainter_with_noise_of_its_own_is_refused(run_of, tmp_path):
+    """GFC fills holes with noise of a seeded generator."""
+    assert Exportable(load_method(run_of("gfc")).method).inputs == ("image", "mask")
+    with pytest.raises(OccfaceError, match="'gfc' cannot be exported as torchscript"):
+        export(run_of("gfc"), tmp_path / "a", "torchscript")
 
 
 def test_torchscript_needs_nothing_but_torch(run_of, tmp_path):
