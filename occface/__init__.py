@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import os
 
     import pandas as pd
 
-__all__ = ["__version__", "load_scores"]
+    from occface.restoring.restorer import Restoration, Restorer
+
+__all__ = ["Restoration", "Restorer", "__version__", "load_scores"]
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Import `Restorer` and `Restoration` when they are asked for: they bring torch, and the command line's help must not."""
+    if name in {"Restoration", "Restorer"}:
+        from occface.restoring import restorer
+
+        return getattr(restorer, name)
+    raise AttributeError(f"module 'occface' has no attribute '{name}'")
 
 
 def load_scores(folder: str | os.PathLike[str]) -> pd.DataFrame:

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from occface.errors import UsageError
 from occface.methods import METHODS
-from occface.methods.base import Batch, Method, TrainableMethod
+from occface.methods.base import Batch, Method, Progress, TrainableMethod
 from occface.methods.weights import LoadedMethod, untrained
+from occface.networks.uinet import BeforeStage
 from occface.occlusion.cells import cell_mask
 from occface.registry import did_you_mean
 
@@ -121,18 +122,34 @@ class Pipeline:
 
         Those are (B, 3, S, S), S growing to 128.
         """
+        return self.progress(batch).pictures
+
+    @torch.no_grad()
+    def progress(self, batch: Batch, before: BeforeStage | None = None) -> Progress:
+        """Return what `pictures` returns, and the landmark heatmaps that led the stages of a progressive method.
+
+        `before` is called ahead of each stage, see `occface.methods.base.TrainableMethod.progress`.
+
+        Raises
+        ------
+        UsageError
+            If `before` is given, and no method here has stages led by heatmaps.
+        """
         first, *rest = [stage.method for stage in self.stages]
+        if self.order in {"joint", "SR"} and isinstance(first, TrainableMethod):
+            return first.progress(_given(first, batch, lr=batch["lr"]), before)
+        if before is not None:
+            raise UsageError(
+                f"pipeline '{self.name}' has no stages led by landmarks: to edit faces, use one that has: pro-uigan"
+            )
         if self.order in {"joint", "SR"}:
-            given = _given(first, batch, lr=batch["lr"])
-            if isinstance(first, TrainableMethod) and first.progressive:
-                return list(first.results(given).values())
-            return [first.hallucinate(given)]
+            return Progress([first.hallucinate(_given(first, batch, lr=batch["lr"]))], [])
         second, hole = rest[0], cell_mask(batch["mask"])
         if self.order == "SR+PA":
             upsampled = first.hallucinate(_given(first, batch, lr=batch["lr"]))
-            return [second.hallucinate(_given(second, batch, image=upsampled, mask=hole))]
+            return Progress([second.hallucinate(_given(second, batch, image=upsampled, mask=hole))], [])
         whole = first.hallucinate(_given(first, batch, image=_bicubic(batch["lr"], 128), mask=hole))
-        return [second.hallucinate(_given(second, batch, lr=_bicubic(whole, 16)))]
+        return Progress([second.hallucinate(_given(second, batch, lr=_bicubic(whole, 16)))], [])
 
 
 def _given(method: Method, batch: Batch, **inputs: Tensor) -> Batch:

@@ -12,7 +12,7 @@ import copy
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +22,9 @@ from occface.registry import did_you_mean
 
 if TYPE_CHECKING:
     from occface.dataset.reader import DatasetFile
+    from occface.networks.uinet import BeforeStage
 
-__all__ = ["Batch", "Config", "Method", "Phase", "Role", "TrainableMethod", "evaluating", "resolve"]
+__all__ = ["Batch", "Config", "Method", "Phase", "Progress", "Role", "TrainableMethod", "evaluating", "resolve"]
 
 Batch = dict[str, Tensor]
 """``hr`` (B,3,128,128), ``mask`` (B,1,128,128) in {0,1}, ``lr`` and ``lr_clean`` (B,3,16,16), ``landmarks`` and
@@ -32,6 +33,15 @@ parsing maps and the data set has them, ``parsing`` (B,128,128) uint8 in the dat
 
 Config = dict[str, Any]
 Role = Literal["sr", "inpaint", "joint", "landmarks", "parser", "generator"]
+
+
+class Progress(NamedTuple):
+    """What a method makes of faces on its way."""
+
+    pictures: list[Tensor]
+    """RGB in [-1,1], (B,3,h,w), the last one the whole face."""
+    heatmaps: list[Tensor | None]
+    """The landmark heatmaps in [0,1], (B,K,h,w), that led each stage; empty for methods without such."""
 
 
 @dataclass(frozen=True)
@@ -291,6 +301,25 @@ class TrainableMethod(Method, nn.Module):
     def results(self, batch: Batch, generator: nn.Module | None = None) -> dict[str, Tensor]:
         """Return by name the pictures (B,3,h,w), in [-1,1], that are scored against HR at their size; the last one is whole."""
         return {"result": self.hallucinate(batch, generator)}
+
+    def progress(self, batch: Batch, before: BeforeStage | None = None) -> Progress:
+        """Return the pictures of its stages, if it is progressive, and what led them; else the face that it hallucinates.
+
+        Parameters
+        ----------
+        batch : dict of str to Tensor
+            As `hallucinate` takes it.
+        before : BeforeStage, optional
+            Called ahead of each stage; what it returns takes the place of the picture and the heatmaps that enter it.
+
+        Raises
+        ------
+        UsageError
+            If `before` is given, and there are no stages led by heatmaps.
+        """
+        if before is not None:
+            raise UsageError(f"method '{self.name}' has no stages led by landmarks: to edit faces, use one that has: pro-uigan")
+        return Progress(list(self.results(batch).values()) if self.progressive else [self.hallucinate(batch)], [])
 
     def preview(self, batch: Batch, generator: nn.Module | None = None) -> dict[str, Tensor]:
         """Return what else the strip of samples shows beside the results: pictures (B,3,h,w) in [-1,1] by name."""

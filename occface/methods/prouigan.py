@@ -22,12 +22,12 @@ from occface import losses
 from occface.errors import UsageError
 from occface.faces.heatmaps import LANDMARK_SETS, FanHeatmaps, TrainedFanHeatmaps, gaussian_heatmaps
 from occface.faces.trained_fan import TrainedFanLandmarks
-from occface.methods.base import Batch, Config, Phase, Role, TrainableMethod, evaluating
+from occface.methods.base import Batch, Config, Phase, Progress, Role, TrainableMethod, evaluating
 from occface.methods.prouigan_presets import PRESETS, VARIANTS, check
 from occface.methods.schedules import cosine_fall
 from occface.networks.discriminators import centre_crop, global_discriminator, local_discriminator
 from occface.networks.released import ReleasedUInet
-from occface.networks.uinet import Stages, UInet
+from occface.networks.uinet import BeforeStage, Stages, UInet
 from occface.networks.vgg import FeatureNetwork, Features, load_feature_network
 
 __all__ = ["ProUIGAN"]
@@ -208,10 +208,10 @@ class ProUIGAN(TrainableMethod):
             block.requires_grad_(trained)
         return _Pass(self._stages(self.generator, batch, _blocks(phase)), batch["hr"], batch["landmarks"])
 
-    def _stages(self, network: nn.Module, batch: Batch, count: int) -> Stages:
+    def _stages(self, network: nn.Module, batch: Batch, count: int, before: BeforeStage | None = None) -> Stages:
         """Run the first blocks of a generator, each with heatmaps of its source."""
         heatmaps = [self._source(number, batch) for number in range(count)]
-        return network(batch["lr"], heatmaps, stages=count)
+        return network(batch["lr"], heatmaps, stages=count, before=before)
 
     def _source(self, number: int, batch: Batch) -> Tensor | Callable[[Tensor, int], Tensor] | None:
         """Return what a stage starts from, as the generator takes it: heatmaps, what finds them, or None to carry."""
@@ -275,6 +275,13 @@ class ProUIGAN(TrainableMethod):
         """Return the pictures of the three stages."""
         with evaluating(generator or self.generator) as network:
             return {f"stage_{number}": image for number, image in enumerate(self._stages(network, batch, 3).images, 1)}
+
+    @torch.no_grad()
+    def progress(self, batch: Batch, before: BeforeStage | None = None) -> Progress:
+        """Return the pictures of the three stages, and the refined heatmaps of each; None of one without CM-AM."""
+        with evaluating(self.generator) as network:
+            made = self._stages(network, batch, 3, before)
+        return Progress(list(made.images), list(made.heatmaps))
 
     @torch.no_grad()
     def preview(self, batch: Batch, generator: nn.Module | None = None) -> dict[str, Tensor]:

@@ -19,12 +19,15 @@ from occface.networks.attention import CrossModalAttention
 from occface.networks.layers import ResidualBlock, conv3x3, initialise, norm_layer, stem
 from occface.registry import did_you_mean
 
-__all__ = ["PRIORS", "HeatmapFinder", "ProgressiveNet", "Stages", "UIBlock", "UInet", "one_each"]
+__all__ = ["PRIORS", "BeforeStage", "HeatmapFinder", "ProgressiveNet", "Stages", "UIBlock", "UInet", "one_each"]
 
 PRIORS: tuple[str, ...] = ("cm-am", "given", "none")
 
 HeatmapFinder = Callable[[Tensor, int], Tensor]
 """Finds the heatmaps (B,K,N,N), in [0,1], of the picture (B,3,N,N), in [-1,1], that enters stage number 0, 1 or 2."""
+
+BeforeStage = Callable[[int, Tensor, Tensor | None], tuple[Tensor, Tensor | None]]
+"""Changes what enters stage number 0, 1 or 2: the picture (B,3,N,N), in [-1,1], and the heatmaps (B,K,N,N), in [0,1]."""
 
 _QUIET = -4.0
 """Initial bias of the heatmap head: sigmoid(-4) = 0.018, near the mean of a heatmap, instead of one half everywhere."""
@@ -212,7 +215,13 @@ class ProgressiveNet(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.landmarks = tuple(landmarks)
 
-    def forward(self, lr: Tensor, heatmaps: Sequence[Tensor | HeatmapFinder | None], stages: int = 3) -> Stages:
+    def forward(
+        self,
+        lr: Tensor,
+        heatmaps: Sequence[Tensor | HeatmapFinder | None],
+        stages: int = 3,
+        before: BeforeStage | None = None,
+    ) -> Stages:
         """Return what the first `stages` blocks make of a face.
 
         Parameters
@@ -225,6 +234,8 @@ class ProgressiveNet(nn.Module):
             without CM-AM, the ones that it was given. Nothing is found for a block that neither uses nor passes it on.
         stages : int
             How many blocks to run, 1 to 3.
+        before : BeforeStage, optional
+            Called ahead of each block; what it returns enters the block in the place of what came.
 
         Returns
         -------
@@ -245,6 +256,8 @@ class ProgressiveNet(nn.Module):
         image, held = lr, None
         for number in range(stages):
             held = self._start(heatmaps[number], number, image, held) if wanted[number] else None
+            if before is not None:
+                image, held = before(number, image, held)
             image, own, extra = self.blocks[number](image, held)
             held = held if own is None else own
             images.append(image)

@@ -14,7 +14,7 @@ import numpy as np
 from occface import images, progress
 from occface.errors import BadImageError, OccfaceError, UsageError
 
-__all__ = ["MaskFolder"]
+__all__ = ["MaskFolder", "white"]
 
 #: The brightest grey that still counts as black.
 _HALF = 127
@@ -110,6 +110,17 @@ class MaskFolder:
             raise OccfaceError(f"the mask {place} is {error}: leave the masks alone while they are used") from error
 
 
+def white(picture: np.ndarray) -> np.ndarray:
+    """Return where a picture, uint8 RGB, is white rather than black: (height, width) uint8 {0, 1}, cut at half of white.
+
+    Examples
+    --------
+    >>> white(np.array([[[128] * 3, [127] * 3]], np.uint8))
+    array([[1, 0]], dtype=uint8)
+    """
+    return (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) > _HALF).astype(np.uint8)
+
+
 def _list(path: str) -> tuple[tuple[str, ...], str]:
     """Return the names of the masks below a folder, ``/`` between the parts, sorted, and a hash of names and file sizes."""
     sizes: dict[str, int] = {}
@@ -138,8 +149,7 @@ def _load(path: str, name: str, size: int, inverted: bool, opened: str) -> np.nd
 def _decode(data: bytes, size: int, inverted: bool) -> np.ndarray:
     # Nearest pixels may be taken before they are judged: far fewer are left.
     nearest = cv2.resize(images.decode_image(data), (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
-    white = (cv2.cvtColor(nearest, cv2.COLOR_RGB2GRAY) > _HALF).astype(np.uint8)
-    return 1 - white if inverted else white
+    return 1 - white(nearest) if inverted else white(nearest)
 
 
 def _hash_of_usable(file: Path, inverted: bool) -> str:

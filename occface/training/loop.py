@@ -123,6 +123,8 @@ def _card(run: Run, data: DatasetFile, validation: Validation, finished: bool) -
             "source": data.attributes["source"],
             "licence": data.attributes["licence"],
             "faces": data.count("train"),
+            **{name: data.configuration[name] for name in ("fill", "lr_kernel", "landmarker")},
+            "lr_landmarker": data.configuration.get("lr_landmarker"),
         },
         "training": run.request,
         "steps": run.step,

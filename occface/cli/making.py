@@ -1,157 +1,25 @@
-"""The command line: parse, call one library function, print. Heavy imports stay inside the commands, so help is instant."""
+"""Commands that make things: data sets, trainings, benchmarks, the demo."""
 
 from __future__ import annotations
 
-import json
-import logging
 import sys
-import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from occface import __version__
-from occface.errors import OccfaceError, UsageError, first_line
+from occface.cli.base import OneCommand, common, list_of, places_of, print_result, settings_of
+from occface.errors import UsageError
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True}
+__all__ = ["benchmark", "demo", "make_dataset", "train"]
 
 
-def _say_more(context: click.Context, _: click.Parameter, given: bool) -> None:
-    if given:
-        logging.getLogger("occface").setLevel(logging.DEBUG)
-
-
-def _say_less(context: click.Context, _: click.Parameter, given: bool) -> None:
-    if given:
-        logging.getLogger("occface").setLevel(logging.ERROR)
-
-
-def _show_traceback(context: click.Context, _: click.Parameter, given: bool) -> None:
-    context.find_root().meta["occface.debug"] = context.find_root().meta.get("occface.debug") or given
-
-
-class _Command(click.Command):
-    """A command that takes -v, -q and --debug, like all of them."""
-
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        super().__init__(*args, **settings)
-        flags: tuple[tuple[list[str], Any, str], ...] = (
-            (["-v", "--verbose"], _say_more, "Say more."),
-            (["-q", "--quiet"], _say_less, "Say errors only, and show no progress bars."),
-            (["--debug"], _show_traceback, "Show the traceback of an error."),
-        )
-        for names, callback, text in flags:
-            self.params.append(click.Option(names, is_flag=True, expose_value=False, callback=callback, help=text))
-
-
-def _said(error: BaseException) -> str:
-    if isinstance(error, KeyboardInterrupt | click.Abort):
-        return "interrupted; what was made is kept: the same command, with --resume where it has it, goes on"
-    if isinstance(error, click.UsageError):
-        place = error.ctx.command_path if error.ctx else "occface"
-        return f"{error.format_message()} See `{place} --help`."
-    if isinstance(error, OccfaceError | OSError | click.ClickException):
-        return str(error)
-    return f"unexpected {type(error).__name__}: {first_line(error)}; --debug shows where, please report it"
-
-
-class _Main(click.Group):
-    """The commands; errors become one line on stderr, with exit code 2 for a wrong request and 1 for failed work."""
-
-    command_class = _Command
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except (click.exceptions.Exit, click.exceptions.NoArgsIsHelpError):
-            raise
-        except (Exception, KeyboardInterrupt) as error:
-            if ctx.meta.get("occface.debug"):
-                traceback.print_exc()
-            click.echo(f"occface: {' '.join(_said(error).split())}", err=True)
-            sys.exit(getattr(error, "exit_code", 1))
-
-
-def _common(*names: str) -> Callable[[Command], Command]:
-    """Add options that several commands share, the same everywhere."""
-    shared: dict[str, Callable[[Any], Any]] = {
-        "seed": click.option("--seed", type=int, default=0, help="Seed of all that is random."),
-        "workers": click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: all processors]"),
-        "device": click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps."),
-        "resume": click.option("--resume", is_flag=True, help="Go on with unfinished work."),
-        "overwrite": click.option("--overwrite", is_flag=True, help="Replace what is there."),
-        "limit": click.option("--limit", type=click.IntRange(min=1), help="Take the first so many photographs only."),
-        "json": click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout."),
-    }
-
-    def decorate(command: Command) -> Command:
-        for name in reversed(names):
-            command = shared[name](command)
-        return command
-
-    return decorate
-
-
-def _settings(given: tuple[str, ...]) -> dict[str, Any]:
-    """Return the values of --set KEY=VALUE, each read as YAML."""
-    import yaml
-
-    settings = {}
-    for text in given:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise UsageError(f"expected --set KEY=VALUE, got --set {text}")
-        try:
-            settings[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise UsageError(f"expected a YAML value in --set {text}: {first_line(error)}") from error
-    return settings
-
-
-def _places(given: tuple[str, ...]) -> dict[str, str]:
-    """Return the places of --data NAME=PATH, by name."""
-    places: dict[str, str] = {}
-    for text in given:
-        name, equals, place = text.partition("=")
-        if not equals or not name:
-            raise UsageError(f"expected --data NAME=PATH, got --data {text}")
-        if name in places:
-            raise UsageError(f"--data gives '{name}' twice: leave one out")
-        places[name] = place
-    return places
-
-
-def _list(text: str | None, kind: Callable[[str], Any]) -> tuple[Any, ...] | None:
-    """Return the values of a comma-separated list, or None where it was not given."""
-    try:
-        return None if text is None else tuple(kind(item.strip()) for item in text.split(","))
-    except ValueError as error:
-        raise UsageError(f"expected numbers with commas between, got '{text}'") from error
-
-
-def _print(as_json: bool, value: dict[str, Any], text: str) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False) if as_json else text)
-
-
-@click.group(cls=_Main, context_settings=CONTEXT)
-@click.version_option(__version__, prog_name="occface")
-def main() -> None:
-    """Progressive face hallucination from occluded thumbnails: data sets, training, benchmarks."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    if logging.getLogger("occface").level == logging.NOTSET:
-        logging.getLogger("occface").setLevel(logging.INFO)
-
-
-@main.command()
+@click.command(cls=OneCommand)
 @click.option("--source", type=click.Path(path_type=Path), help="A folder of photographs.  [default: generated faces]")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("occface-demo"), help="Where everything goes.")
 @click.option("--preset", default="demo", help="Size and length of all: demo, or test, which takes a minute or two.")
 @click.option("--count", type=click.IntRange(min=10), help="Faces to generate.  [default: 180]")
-@_common("limit", "seed", "workers", "device", "overwrite", "json")
+@common("limit", "seed", "workers", "device", "overwrite", "json")
 def demo(as_json: bool, **options: Any) -> None:
     """Run the whole story: data sets, trainings, every table, figure and claim, a report, in minutes on two cores.
 
@@ -161,11 +29,11 @@ def demo(as_json: bool, **options: Any) -> None:
     from occface.demo import run_demo
 
     done = run_demo(**options)
-    _print(as_json, done.as_dict(), done.text())
+    print_result(as_json, done.as_dict(), done.text())
     sys.exit(1 if done.failed or done.broken else 0)
 
 
-@main.command("make-dataset")
+@click.command("make-dataset", cls=OneCommand)
 @click.argument("source")
 @click.argument("output", type=click.Path(path_type=Path))
 @click.option("--source-type", default="auto", help="auto, folder, celeba-hq, multi-pie, helen, synthetic or synthetic-grid.")
@@ -214,7 +82,7 @@ def demo(as_json: bool, **options: Any) -> None:
 @click.option("--max-pixels", type=click.IntRange(min=1), default=100_000_000, help="Refuse larger photographs.")
 @click.option("--backend", default="loky", help="loky, dask or ray.")
 @click.option("--scheduler", help="Address of a Dask or Ray cluster.")
-@_common("limit", "seed", "workers", "resume", "overwrite", "json")
+@common("limit", "seed", "workers", "resume", "overwrite", "json")
 def make_dataset(source: str, output: Path, as_json: bool, **options: Any) -> None:
     """Make OUTPUT, an HDF5 file of occluded LR / non-occluded HR pairs, from SOURCE.
 
@@ -229,7 +97,7 @@ def make_dataset(source: str, output: Path, as_json: bool, **options: Any) -> No
     from occface.sources import open_source
 
     where = {name: options.pop(name) for name in ("protocol", "count", "truncation", "identities", "max_pixels")}
-    lists = {name: _list(options.pop(name), kind) for name, kind in (("poses", float), ("expressions", str))}
+    lists = {name: list_of(options.pop(name), kind) for name, kind in (("poses", float), ("expressions", str))}
     detectors, faces = tuple(options.pop("detector").split("+")), options.pop("faces_file")
     if faces and "given" not in detectors:
         raise UsageError(f"--faces-file is read by the detector 'given', which --detector {'+'.join(detectors)} leaves out")
@@ -249,10 +117,10 @@ def make_dataset(source: str, output: Path, as_json: bool, **options: Any) -> No
         **options,
     )
     made = make(opened, output, config, workers=workers, **running)
-    _print(as_json, made.as_dict(), made.text())
+    print_result(as_json, made.as_dict(), made.text())
 
 
-@main.command()
+@click.command(cls=OneCommand)
 @click.argument("method")
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="A data set made by make-dataset.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The run folder.")
@@ -271,7 +139,7 @@ def make_dataset(source: str, output: Path, as_json: bool, **options: Any) -> No
 @click.option("--colour", type=click.FloatRange(min=0), help="How much colours are varied.  [default: the preset's]")
 @click.option("--max-minutes", type=click.FloatRange(min=0, min_open=True), help="Stop after so long; --resume goes on.")
 @click.option("--tensorboard", is_flag=True, help="Also write TensorBoard files.")
-@_common("device", "seed", "resume", "overwrite", "json")
+@common("device", "seed", "resume", "overwrite", "json")
 def train(
     method: str, data: Path, out: Path, preset: str, settings: tuple[str, ...], resume: bool, overwrite: bool, as_json: bool,
     batch_size: int | None, stored_masks: bool, **options: Any,
@@ -282,14 +150,14 @@ def train(
     from occface.training.loop import train as run_training
     from occface.training.processes import is_first
 
-    changed = _settings(settings) | ({} if batch_size is None else {"batch_size": batch_size})
+    changed = settings_of(settings) | ({} if batch_size is None else {"batch_size": batch_size})
     how = TrainingOptions(fresh_masks=not stored_masks, **options)
     run = run_training(method, DatasetFile(data), out, preset, changed, how, resume=resume, overwrite=overwrite)
     if is_first():
-        _print(as_json, run.as_dict(), run.text())
+        print_result(as_json, run.as_dict(), run.text())
 
 
-@main.command()
+@click.command(cls=OneCommand)
 @click.argument("recipe", required=False)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("occface-benchmark"), help="Where everything goes.")
 @click.option(
@@ -311,7 +179,7 @@ def train(
 @click.option("--backend", default="loky", help="loky, dask or ray.")
 @click.option("--scheduler", help="Address of a Dask or Ray cluster.")
 @click.option("--overwrite", is_flag=True, help="The same as --overwrite-strategy always.")
-@_common("device", "json")
+@common("device", "json")
 def benchmark(
     recipe: str | None, out: Path, data: tuple[str, ...], dry_run: bool, overwrite_strategy: str | None, tables: str | None,
     limit: int | None, workers: int | None, overwrite: bool, device: str, as_json: bool, **where: Any,
@@ -326,75 +194,21 @@ def benchmark(
     if recipe is None:
         listed = adapting.list_recipes()
         text = "\n".join(f"{name:<8}{line}" for name, line in listed.items())
-        _print(as_json, {"recipes": listed}, text)
+        print_result(as_json, {"recipes": listed}, text)
         return
     if overwrite and overwrite_strategy not in (None, "always"):
         raise UsageError(f"--overwrite is --overwrite-strategy always, and came with {overwrite_strategy}: leave one out")
     strategy = overwrite_strategy or ("always" if overwrite else "only-missing")
     if dry_run and strategy != "only-missing":
         raise UsageError(f"--dry-run tells what only-missing would do, not {strategy}: leave the strategy out")
-    wanted = None if tables is None else adapting.check_tables(_list(tables, str) or ())
-    values = adapting.adapted_recipe(recipe, _places(data), data_needed=strategy != "only-cache")
+    wanted = None if tables is None else adapting.check_tables(list_of(tables, str) or ())
+    values = adapting.adapted_recipe(recipe, places_of(data), data_needed=strategy != "only-cache")
     if dry_run:
         planned = plan_benchmark(values, out, limit=limit)
-        _print(as_json, planned.as_dict(), planned.text())
+        print_result(as_json, planned.as_dict(), planned.text())
         return
     processes = workers or adapting.workers_for(device)
     done = run_benchmark(values, out, device=device, limit=limit, strategy=strategy, workers=processes, **where)
     shown = done if wanted is None else adapting.only_tables(done, wanted)
-    _print(as_json, shown.as_dict(), shown.text())
+    print_result(as_json, shown.as_dict(), shown.text())
     sys.exit(1 if done.failed or done.broken else 0)
-
-
-@main.command()
-@click.argument("what")
-@_common("json")
-def info(what: str, as_json: bool) -> None:
-    """Say what WHAT is: a data set, weights, a run folder; or METHOD[:PRESET[+VARIANT]], its size and cost."""
-    from occface.info import inspect
-
-    said = inspect(what)
-    _print(as_json, said.as_dict(), said.text())
-
-
-@main.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@_common("json")
-def verify(file: Path, as_json: bool) -> None:
-    """Check that FILE, a data set, weights or a run folder, is whole; exit with 1 and name what is wrong if it is not."""
-    from occface.info import verify as check
-
-    wrong = check(file)
-    text = f"{file} is whole" if not wrong else "\n".join(f"{file}: {line}" for line in wrong)
-    _print(as_json, {"file": str(file), "whole": not wrong, "wrong": wrong}, text)
-    sys.exit(1 if wrong else 0)
-
-
-@main.group()
-def assets() -> None:
-    """Pinned weights: list them, fetch them."""
-
-
-@assets.command("list", cls=_Command)
-@_common("json")
-def assets_list(as_json: bool) -> None:
-    """List the pinned weights: what for, from where, under which licence, present or not."""
-    from occface import assets as table
-
-    rows = [{"name": a.name, "present": table.find(a.name) is not None, "purpose": a.purpose, "origin": a.origin,
-             "licence": a.licence} for a in table.ASSETS.values()]  # fmt: skip
-    text = "\n".join(
-        f"{row['name']:<15} {'present' if row['present'] else 'absent ':<8} {row['purpose']}\n"
-        f"{'':24} from {row['origin']}\n{'':24} {row['licence']}" for row in rows)  # fmt: skip
-    _print(as_json, {"assets": rows, "cache": str(table.cache_folder())}, f"{text}\ncache: {table.cache_folder()}")
-
-
-@assets.command("pull", cls=_Command)
-@click.argument("names", nargs=-1, required=True)
-def assets_pull(names: tuple[str, ...]) -> None:
-    """Fetch the pinned weights NAMES into the cache."""
-    from occface import assets as table
-
-    for name in names:
-        for path in table.pull(name).values():
-            click.echo(str(path))

@@ -15,7 +15,7 @@ from occface.cli import main
 from occface.errors import UsageError
 from occface.images import read_image
 
-COMMANDS = ("demo", "make-dataset", "train", "benchmark", "info", "verify", "assets")
+COMMANDS = ("demo", "make-dataset", "train", "benchmark", "restore", "edit", "export", "info", "verify", "assets")
 
 
 def run(*arguments):
@@ -185,6 +185,19 @@ def test_weights_have_info_and_are_verified(tmp_path, dataset_path):
         (("benchmark", "test", "--backend", "lokky", "--out", "{tmp}/b"), 2, "did you mean 'loky'"),
         (("demo", "--preset", "paper", "--out", "{tmp}/d"), 2, "the demo runs in the presets"),
         (("demo", "--source", "{tmp}/empty", "--out", "{tmp}/d"), 2, "no photographs"),
+        (("restore", "{faces}"), 2, "Missing option '--out'"),
+        (("restore", "{faces}", "--out", "{tmp}/r"), 2, "no weights of 'pro-uigan' come with this version of occface"),
+        (("restore", "{faces}", "--out", "{tmp}/r", "--pipeline", "bicubic", "--weights", "gfc"), 2, "METHOD=RUN, got"),
+        (("restore", "{tmp}/none", "--out", "{tmp}/r", "--pipeline", "bicubic"), 2, "there is nothing of that name"),
+        (("restore", "{faces}", "--out", "{tmp}/r", "--pipeline", "bicubic", "--mask", "maks.png"), 2, "no such file"),
+        (("restore", "{faces}", "--out", "{tmp}/r", "--pipeline", "bicubic", "--mask-box", "1,2,3"), 2, "got 3 numbers"),
+        (
+            ("restore", "{faces}", "--out", "{tmp}/r", "--pipeline", "bicubic", "--mask", "auto"),
+            2,
+            "cannot find masks by 'auto'",
+        ),
+        (("restore", "{faces}", "--out", "{tmp}/r", "--pipeline", "bicubic", "--detector", "mtcn"), 2, "did you mean 'mtcnn'"),
+        (("restore", "{faces}", "--out", "{tmp}/texts/a.txt", "--pipeline", "bicubic"), 1, "could not write"),
         (("assets", "pull", "mobilestylegn"), 2, "did you mean 'mobilestylegan'"),
     ],
 )

@@ -1,0 +1,29 @@
+"""The command line: parse, call one library function, print. Heavy imports stay inside the commands, so help is instant."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import click
+
+from occface import __version__
+from occface.cli.asking import assets, info, verify
+from occface.cli.base import CONTEXT, Commands
+from occface.cli.making import benchmark, demo, make_dataset, train
+from occface.cli.restoring import edit, export, restore
+
+__all__ = ["main"]
+
+
+@click.group(cls=Commands, context_settings=CONTEXT)
+@click.version_option(__version__, prog_name="occface")
+def main() -> None:
+    """Progressive face hallucination from occluded thumbnails: data sets, training, restoring, benchmarks."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    if logging.getLogger("occface").level == logging.NOTSET:
+        logging.getLogger("occface").setLevel(logging.INFO)
+
+
+for command in (demo, make_dataset, train, benchmark, restore, edit, export, info, verify, assets):
+    main.add_command(command)

@@ -1,0 +1,149 @@
+"""The photographs that a user names, one after another, and what keeps a file from being one."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from occface import images
+from occface.errors import BadImageError, UsageError
+from occface.sources.tree import printable, some, walk
+
+__all__ = ["Photo", "list_photos", "read_photo"]
+
+#: Files that are listed with the reason why they are none, for somebody who puts them beside photographs expects something.
+_MOVING = (".avi", ".gif", ".heic", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm", ".wmv")
+_HEAD = 1 << 16
+_STILL = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis")
+_VIDEO = "a video: take the pictures out of it first, for example by ffmpeg"
+_ANIMATED = "an animated picture: save the one of its pictures that you mean as a PNG file"
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photograph to be restored.
+
+    Attributes
+    ----------
+    name : str
+        Its name in results, ``/`` between the parts: below the folder that was named, or the file's own.
+    path : Path
+        Where it lies.
+    """
+
+    name: str
+    path: Path
+
+    def state(self) -> list[int]:
+        """Return the file's size and time of change: whether it is still the one that was restored before."""
+        try:
+            status = self.path.stat()
+        except OSError:
+            return []
+        return [status.st_size, status.st_mtime_ns]
+
+
+def list_photos(paths: Iterable[str | os.PathLike[str]], limit: int | None = None, without: Path | None = None) -> list[Photo]:
+    """Return the photographs that files and folders hold, in the order given, those of a folder by name.
+
+    Of folders those files are taken that have a photograph's suffix, or that of a moving picture, which is then refused by
+    name; dotted names are passed over, and what lies in the folder `without`. A file that is named itself is taken whatever
+    its suffix. With several paths, a folder's photographs stand under its name.
+
+    Raises
+    ------
+    UsageError
+        If a path does not exist, a folder holds no photograph, or two photographs would have the same name.
+    """
+    given = [Path(path) for path in paths]
+    found: list[Photo] = []
+    for path in given:
+        if not path.exists():
+            raise UsageError(f"expected a photograph or a folder of them at {path}, but there is nothing of that name")
+        if not path.is_dir():
+            found.append(Photo(printable(path.name), path))
+            continue
+        inside = [] if without is None else [f"{place}/" for place in _below(path, without)]
+        names = sorted(name for name in walk(path) if not name.startswith(tuple(inside)))
+        wanted = [name for name in names if name.lower().endswith((*images.SUFFIXES, *_MOVING))]
+        if not wanted:
+            raise UsageError(f"no photographs in {path}: it holds {some(names)}; name a folder of photographs")
+        above = f"{path.resolve().name}/" if len(given) > 1 else ""
+        found += [Photo(above + name, path / name) for name in wanted]
+    names = [photo.name for photo in found]
+    if len(set(names)) < len(names):
+        twice = next(name for number, name in enumerate(names) if name in names[:number])
+        raise UsageError(f"two photographs would both be written as '{twice}': restore them in two calls, into two folders")
+    return found[:limit]
+
+
+def _below(folder: Path, other: Path) -> list[str]:
+    """Return where a folder lies below another, if it does."""
+    try:
+        return [other.resolve().relative_to(folder.resolve()).as_posix()]
+    except ValueError:
+        return []
+
+
+def read_photo(photo: Photo, max_pixels: int = images.MAX_PIXELS) -> tuple[np.ndarray, str]:
+    """Read a photograph.
+
+    Parameters
+    ----------
+    photo : Photo
+        The photograph.
+    max_pixels : int
+        One with more pixels is refused by its header.
+
+    Returns
+    -------
+    image : numpy.ndarray
+        (height, width, 3) uint8 RGB, upright.
+    note : str
+        What its user should know of how it was read; else empty.
+
+    Raises
+    ------
+    BadImageError
+        If it cannot be read, is a video or animated, or has too many pixels; the message is a reason of one line.
+    OccfaceError
+        If the disk fails.
+    """
+    try:
+        with open(photo.path, "rb") as handle:
+            head = handle.read(_HEAD)
+    except OSError:
+        head = b""  # reading the whole file says why
+    if reason := _moving(head):
+        raise BadImageError(reason)
+    data = images.read_bytes(photo.path)
+    image = images.decode_image(data, max_pixels)
+    return image, "CMYK, converted without its colour profile: colours may be off" if _is_cmyk(data) else ""
+
+
+def _moving(head: bytes) -> str:
+    """Return why a file that begins so is no photograph, if it is one of those that people often take for one."""
+    if head[4:8] == b"ftyp":
+        return "a HEIC or AVIF picture: save it as JPEG or PNG" if head[8:12] in _STILL else _VIDEO
+    if head[:4] == b"\x1a\x45\xdf\xa3" or (head[:4] == b"RIFF" and head[8:12] == b"AVI ") or head[:4] == b"\0\0\1\xba":
+        return _VIDEO
+    if head[:4] == b"GIF8":
+        return "a GIF, which may be animated: save the one of its pictures that you mean as a PNG file"
+    if head[:8] == b"\x89PNG\r\n\x1a\n" and b"acTL" in head[: max(0, head.find(b"IDAT"))]:
+        return _ANIMATED
+    if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and len(head) > 20 and head[20] & 2:
+        return _ANIMATED
+    return ""
+
+
+def _is_cmyk(data: bytes) -> bool:
+    if data[:2] != b"\xff\xd8":
+        return False
+    with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+        return image.mode == "CMYK"
