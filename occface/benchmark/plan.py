@@ -131,10 +131,12 @@ class _Planner:
             self._trainings[name, dataset] = Train(name, entry, self.data[dataset], company, self.folder / "runs")
         return self._trainings[name, dataset]
 
-    def _company(self, name: str, dataset: str, asking: tuple[str, ...] = ()) -> Train:
+    def _company(self, asked: str, dataset: str, asking: tuple[str, ...] = ()) -> Train:
+        """Return the training that ``@name``, or ``@name/DATASET``, stands for in what learns from or judges a data set."""
+        name, _, elsewhere = asked.partition("/")
         if not is_trained_here(self.recipe.methods[name]):
             raise UsageError(f"'@{name}' in the recipe stands for a training, and method '{name}' has none: write its path")
-        return self._training(name, dataset, asking)
+        return self._training(name, elsewhere or dataset, asking)
 
     def _weights_are_of(self, stages: Sequence[Stage]) -> str:
         """Return the name of the data set that given weights learnt from: one of the recipe's, if its content is the same."""

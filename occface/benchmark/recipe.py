@@ -32,8 +32,9 @@ OWN = "own"
 REFERENCE_PIPELINE = "hr"
 #: Those of the paper's figures that show results.
 _FIGURES = ("5", "6", "7", "9", "12", "13", "14", "15", "16")
-#: A setting that names another method of the recipe, trained on the same data set: ``@face-parser``, ``fan:@fan``.
-REFERENCE = re.compile(r"@([\w:.-]+)")
+#: A setting that names another method of the recipe, trained on the same data set, ``@face-parser``, ``fan:@fan``, or on
+#: another one: ``@face-parser/CelebA-HQ``.
+REFERENCE = re.compile(r"@([\w:.-]+(?:/[\w:.-]+)?)")
 
 
 @dataclass(frozen=True)
@@ -414,8 +415,8 @@ def _check_names(recipe: Recipe) -> None:
     texts += [(f"metric '{name}'", settings) for name, settings in recipe.metrics.items()]
     for who, settings in texts:
         for value in settings.values():
-            for name in REFERENCE.findall(value) if isinstance(value, str) else ():
-                if name not in recipe.methods:
-                    raise UsageError(
-                        f"{who} asks for '@{name}', which the recipe has not: {did_you_mean(name, recipe.methods)}"
-                    )
+            for asked in REFERENCE.findall(value) if isinstance(value, str) else ():
+                name, _, dataset = asked.partition("/")
+                for wanted, known in ((name, recipe.methods), (dataset, recipe.datasets)):
+                    if wanted and wanted not in known:
+                        raise UsageError(f"{who} asks for '@{asked}', which the recipe has not: {did_you_mean(wanted, known)}")

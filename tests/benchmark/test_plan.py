@@ -51,6 +51,16 @@ def test_no_step_comes_before_one_that_it_needs(planned):
     assert [need.name for need in plan.times[0].needs] == ["data parsed", "train gfc on parsed"]
 
 
+def test_a_training_may_ask_for_one_on_another_data_set(planned):
+    plan = planned(
+        methods={"gfc": {"preset": "test", "set": {"parser": "@face-parser/parsed"}}, "face-parser": {"preset": "test"}},
+        comparisons=[{"masks": ["square"], "pipelines": ["gfc+bicubic"]}],
+    )
+    assert names(plan, "train") == ["face-parser on parsed", "gfc on faces", "gfc on parsed"]
+    gfc = next(step for step in plan.steps if step.name == "train gfc on faces")
+    assert [need.name for need in gfc.needs] == ["data faces", "train face-parser on parsed"]
+
+
 def test_what_learns_nothing_is_run_once_whatever_it_was_trained_on(planned):
     plan = planned(
         methods={"toy": {"preset": "test"}},

@@ -131,6 +131,7 @@ def compared(**changes):
         (GOOD | {"metrics": {"image": 3}}, "'metrics: image' of the recipe to map"),
         (GOOD | {"metrics": {"image": {"peak": 1}}}, "metric 'image' has no setting 'peak'"),
         (GOOD | {"metrics": {"expression": {"folds": "10"}}}, "setting 'folds' of metric 'expression' takes a value like 10"),
+        (GOOD | {"methods": {"gfc": {"set": {"parser": "@gfc/there"}}}}, "asks for '@gfc/there', which the recipe has not"),
         (GOOD | {"metrics": {"parsing": {"parser": "@p"}}}, "metric 'parsing' asks for '@p', which the recipe has not"),
         (GOOD | {"timing": ["bicubic"]}, "'timing' of the recipe to map"),
         (GOOD | {"timing": {"run": 3}}, "'timing' of the recipe has an unknown key 'run': did you mean 'runs'"),
