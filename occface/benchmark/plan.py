@@ -126,9 +126,14 @@ class _Planner:
         if name in asking:
             raise UsageError(f"methods of the recipe ask for each other in a circle: {' -> '.join([*asking, name])}")
         if (name, dataset) not in self._trainings:
-            entry = self.recipe.methods[name]
+            entry, made = self.recipe.methods[name], self.data[dataset]
+            if made.entry.path and "train" not in made.data.file:
+                raise UsageError(
+                    f"'{name}' was to be trained on data set '{dataset}', which has no training split: name another data set "
+                    "in trained_on, weights for it, or the metrics to be measured there"
+                )
             company = {other: self._company(other, dataset, (*asking, name)) for other in referred(entry.settings)}
-            self._trainings[name, dataset] = Train(name, entry, self.data[dataset], company, self.folder / "runs")
+            self._trainings[name, dataset] = Train(name, entry, made, company, self.folder / "runs")
         return self._trainings[name, dataset]
 
     def _company(self, asked: str, dataset: str, asking: tuple[str, ...] = ()) -> Train:

@@ -52,6 +52,7 @@ _PAPER: Config = {
     "lr_schedule": "constant",
     "ema_decay": 0.999,
     "grad_clip": 0.0,
+    "warp": 1.0,
 }
 
 _SMALL: Config = _PAPER | {
@@ -63,6 +64,7 @@ _SMALL: Config = _PAPER | {
     "lr": 1e-3,
     "lr_schedule": "cosine",
     "grad_clip": 1.0,
+    "warp": 0.0,
 }
 
 
@@ -190,12 +192,15 @@ class GFC(TrainableMethod):
         Lengths of the three phases.
     lr, lr_discriminator, lr_schedule
         Adam's learning rates; ``cosine`` brings them down to a fiftieth over the whole training, ``constant`` keeps them.
+    warp : float
+        How far training faces are turned and moved by chance: 1 is near the original's 5 degrees and 5 %, see
+        `occface.training.batches`. Short trainings have none.
     """
 
     name = "gfc"
     role: ClassVar[Role] = "inpaint"
     needs = frozenset({"mask"})
-    ADDED: ClassVar[Config] = {"parser": "", "parsing_weight": 0.0}
+    ADDED: ClassVar[Config] = {"parser": "", "parsing_weight": 0.0, "warp": 0.0}
     PRESETS: ClassVar[dict[str, Config]] = {
         "paper": _PAPER,
         "gpu": _PAPER

@@ -248,11 +248,9 @@ class _MobileStyles(_StyleSpace):
     def draw(self, styles: Tensor, noise: list[Tensor]) -> Tensor:
         if not self.maps:
             return self.synthesis(styles, 512)
-        pictures = []
-        for face, style in enumerate(styles.split(1)):  # its maps have no place for a batch
-            own = {name: each[face].permute(1, 2, 0) * self.sizes[name] for name, each in zip(self.maps, noise, strict=True)}
-            pictures.append(torch.func.functional_call(self.synthesis, own, (style, 512)))
-        return torch.cat(pictures)
+        own = {name: each.permute(0, 2, 3, 1) * self.sizes[name] for name, each in zip(self.maps, noise, strict=True)}
+        picture: Tensor = torch.func.functional_call(self.synthesis, own, (styles, 512))
+        return picture
 
 
 class _Styles(_StyleSpace):

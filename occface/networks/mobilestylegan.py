@@ -114,6 +114,8 @@ class StyledPointwise(nn.Module):
 class StyledConv(nn.Module):
     """A modulated depthwise-separable convolution, noise and a leaky ReLU, on rows `first` to `last` of the picture.
 
+    The noise, (H, W, 1), may be replaced by one for each face, (B, H, W, 1).
+
     The style scales the input; since a depthwise convolution keeps channels apart, it may as well scale its output.
     """
 
@@ -128,7 +130,7 @@ class StyledConv(nn.Module):
     def forward(self, x: Tensor, style: Tensor, first: int, last: int) -> Tensor:
         x = F.conv2d(x.permute(0, 3, 1, 2), self.depthwise, padding=1, groups=x.shape[3])
         x = self.pointwise(x.permute(0, 2, 3, 1), style)
-        return F.leaky_relu(x.add_(self.noise[first:last]), SLOPE, inplace=True)
+        return F.leaky_relu(x.add_(self.noise[..., first:last, :, :]), SLOPE, inplace=True)
 
 
 class SynthesisLevel(nn.Module):

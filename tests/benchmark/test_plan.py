@@ -1,3 +1,6 @@
+import shutil
+
+import h5py
 import pytest
 
 from occface.benchmark.plan import make_plan
@@ -155,3 +158,14 @@ def test_paths_of_judges_are_looked_at_beforehand(planned):
     plan = planned(pipelines=["bicubic"], metrics={"parsing": {"parser": "nowhere"}})
     with pytest.raises(UsageError, match="expected a run folder of method 'face-parser' at nowhere"):
         _ = plan.scores[0].key
+
+
+def test_nothing_is_trained_on_a_data_set_that_is_all_held_out(planned, dataset_path, tmp_path):
+    held_out = tmp_path / "held-out.h5"
+    shutil.copy(dataset_path, held_out)
+    with h5py.File(held_out, "a") as file:
+        del file["train"]
+    datasets = {"faces": str(dataset_path), "held out": str(held_out)}
+    methods = {"toy": {"preset": "test"}, "fan": {"preset": "test"}}
+    with pytest.raises(UsageError, match="'fan' was to be trained on data set 'held out', which has no training split"):
+        planned(datasets=datasets, methods=methods, pipelines=["bicubic"], metrics={"landmarks": {"landmarker": "fan:@fan"}})

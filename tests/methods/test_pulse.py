@@ -340,3 +340,17 @@ def test_a_searchs_operations_are_not_counted():
     facts = describe_preset("pulse", "paper")
     assert facts.macs is None
     assert facts.macs_counted.startswith("not counted")
+
+
+def test_mobilestylegans_faces_are_drawn_together_each_with_its_own_noise():
+    network = MobileStyleGAN.from_openvino(assets.pull("mobilestylegan"))
+    space = _MobileStyles(network, 5, 100, torch.device("cpu"))
+    chance = torch.Generator().manual_seed(0)
+    styles = space.styles(torch.randn(2, network.levels, 512, generator=chance))
+    noise = [torch.randn(2, *each.shape[1:], generator=chance) for each in space.noise()]
+    with torch.no_grad():
+        both = space.draw(styles, noise)
+        alone = [space.draw(styles[face : face + 1], [each[face : face + 1] for each in noise]) for face in (0, 1)]
+        plain = network.synthesis(styles[:1], 512)
+    assert torch.allclose(both, torch.cat(alone), atol=1e-4)
+    assert (alone[0] - plain).abs().max() > 0.05  # the noise is seen
