@@ -10,12 +10,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from occface.editing import Edited
 from occface.errors import BadImageError
 from occface.images import encode_png
-from occface.restoring.drawing import heatmap_picture, strip
+from occface.restoring.drawing import heatmap_picture, strip, with_points
 from occface.webapp.studio import Outcome
 
-__all__ = ["ETHICS", "data_url", "figure", "from_data_url", "note", "results"]
+__all__ = ["ETHICS", "data_url", "edited", "figure", "from_data_url", "note", "results"]
 
 #: What the page says of every restored face, beside it.
 ETHICS = (
@@ -130,7 +131,28 @@ def _way(outcome: Outcome) -> str:
     save = (
         f'<a class="occ-save" download="{_file(outcome.name, "strip")}" href="{data_url(strip(restored))}">Save as one PNG</a>'
     )
+    shown = " open" if restored.stages else ""
     return (
-        f'<details class="occ-way"{" open" if restored.stages else ""}><summary>How <b>{html.escape(outcome.name)}</b> came to it{sure}</summary>'
+        f'<details class="occ-way"{shown}><summary>How <b>{html.escape(outcome.name)}</b> came to it{sure}</summary>'
         f'<div class="occ-strip">{"".join(steps)}</div>{save}</details>'
     )
+
+
+def edited(name: str, done: Edited) -> str:
+    """Return an edited face beside the restored one, and the landmarks that led to it.
+
+    Parameters
+    ----------
+    name : str
+        The pipeline.
+    done : Edited
+        What it made.
+    """
+    pictures = [
+        figure(done.original.result, "Restored", "before the edit"),
+        figure(with_points(done.original.result, done.wanted), "Landmarks", "where they are moved to", sharp=True),
+        figure(heatmap_picture(done.edited.heatmaps[-1]), "Priors", "heatmaps of the last stage", sharp=True),
+        figure(done.edited.result, "Edited", name, _file(name, "edited")),
+    ]
+    save = f'<a class="occ-save" download="{_file(name, "edit-strip")}" href="{data_url(done.panel())}">Save as one PNG</a>'
+    return f'<div class="occ-results"><div class="occ-grid">{"".join(pictures)}</div>{save}</div>'

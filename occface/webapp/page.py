@@ -18,7 +18,7 @@ import gradio as gr
 from occface import __version__
 from occface.errors import OccfaceError, UsageError, first_line
 from occface.webapp import fragments
-from occface.webapp.studio import Opened, Outcome, Studio, read_mask
+from occface.webapp.studio import SLIDERS, Opened, Outcome, Studio, read_mask
 
 __all__ = ["build", "looks"]
 
@@ -41,6 +41,10 @@ class _Sitting:
     opened: Opened
     number: int = 0
     outcomes: list[Outcome] = field(default_factory=list)
+
+    def editable(self) -> dict[str, Outcome]:
+        """Return what can be edited of what was restored: where stages were led by landmarks."""
+        return {each.name: each for each in self.outcomes if each.restored is not None and each.restored.landmarks is not None}
 
 
 def _text(name: str) -> str:
@@ -124,6 +128,11 @@ def _said(error: Exception) -> str:
     return f"unexpected {type(error).__name__}: {first_line(error)}; the window in which the page was started shows where"
 
 
+def _no_edits() -> tuple[Any, ...]:
+    """Return what hides the sliders, the choice among faces to edit, and the edited face."""
+    return gr.Column(visible=False), gr.Radio(visible=False), ""
+
+
 class _Handlers:
     """What happens on the page's events; each returns new values of the components that it is said to change."""
 
@@ -138,10 +147,10 @@ class _Handlers:
             line = _said(error)
             if line.startswith("no face found"):
                 line += "; if the picture is one face, tick that it is cut out already"
-            return fragments.note([line], "error"), gr.Radio(visible=False), "", _WAIT, None
+            return fragments.note([line], "error"), gr.Radio(visible=False), "", _WAIT, None, *_no_edits()
         names = [f"{number}: {face.width:.0f} px wide" for number, face in enumerate(opened.faces, 1)]
         which = gr.Radio(choices=names, value=names[0], visible=len(names) > 1)
-        return self._notes(opened, 0), which, fragments.data_url(opened.crop(0)), _WAIT, _Sitting(opened)
+        return self._notes(opened, 0), which, fragments.data_url(opened.crop(0)), _WAIT, _Sitting(opened), *_no_edits()
 
     def _sent(self, event: gr.EventData) -> bytes:
         """Return the file that came with an event."""
@@ -160,10 +169,10 @@ class _Handlers:
     def choose(self, chosen: str, sitting: _Sitting | None) -> tuple[Any, ...]:
         """Take another face of the photograph: note, crop, results, sitting."""
         if sitting is None or not chosen:
-            return fragments.note([]), "", _WAIT, None
+            return fragments.note([]), "", _WAIT, None, *_no_edits()
         number = int(chosen.partition(":")[0]) - 1
         crop = fragments.data_url(sitting.opened.crop(number))
-        return self._notes(sitting.opened, number), crop, _WAIT, _Sitting(sitting.opened, number)
+        return self._notes(sitting.opened, number), crop, _WAIT, _Sitting(sitting.opened, number), *_no_edits()
 
     def restore(self, paint: str, names: list[str], sitting: _Sitting | None) -> tuple[Any, ...]:
         """Restore the face by the methods that are ticked: note, results, sitting."""
@@ -173,10 +182,28 @@ class _Handlers:
             mask = read_mask(fragments.from_data_url(paint))
             outcomes = self.studio.restore(sitting.opened, sitting.number, mask, names)
         except Exception as error:
-            return fragments.note([_said(error)], "error"), _WAIT, sitting
+            return fragments.note([_said(error)], "error"), _WAIT, sitting, *_no_edits()
         hidden = self.studio.hidden(sitting.opened, sitting.number, mask)
         shown = fragments.results(hidden, outcomes)
-        return self._notes(sitting.opened, sitting.number), shown, _Sitting(sitting.opened, sitting.number, outcomes)
+        made = _Sitting(sitting.opened, sitting.number, outcomes)
+        names = list(made.editable())
+        group = gr.Column(visible=bool(names))
+        which = gr.Radio(choices=names, value=names[0] if names else None, visible=len(names) > 1)
+        return self._notes(made.opened, made.number), shown, made, group, which, ""
+
+    def edit(self, name: str, sitting: _Sitting | None, *amounts: float) -> str:
+        """Redraw the restored face with its landmarks where the sliders say."""
+        try:
+            outcome = sitting.editable().get(name) if sitting is not None else None
+            if outcome is None:
+                raise UsageError("there is no restored face to edit: restore one first")
+            return fragments.edited(name, self.studio.edit(outcome, amounts))
+        except Exception as error:
+            return fragments.note([_said(error)], "error")
+
+
+def _slider(part: str, more: str, less: str) -> gr.Slider:
+    return gr.Slider(-2, 2, 0, step=0.1, label=f"{part.capitalize()}: {less} / {more}", min_width=200)
 
 
 def build(studio: Studio) -> gr.Blocks:
@@ -204,18 +231,31 @@ def build(studio: Studio) -> gr.Blocks:
                 button = gr.Button("Restore", variant="primary", elem_id="occ-restore")
             with gr.Column(scale=3, min_width=300):
                 results = gr.HTML(_WAIT, elem_id="occ-results")
+                with gr.Column(visible=False, elem_id="occ-edits") as edits:
+                    gr.HTML('<h2 class="occ-step">4. Edit it</h2><p>Sliders move its landmarks; the last stages redraw it.</p>')
+                    edited_of = gr.Radio([], label="The face made by", visible=False)
+                    with gr.Row():
+                        sliders = [_slider(*each) for each in SLIDERS]
+                    level = gr.Button("All to the middle", size="sm")
+                    edited = gr.HTML("", elem_id="occ-edited")
         gr.HTML(f"<footer><small>occface {__version__} · {', '.join(map(html.escape, names))}</small></footer>")
 
         # One face at a time: further visitors wait for their turn.
         once: dict[str, Any] = {"concurrency_id": "faces", "concurrency_limit": 1, "api_visibility": "private"}
-        photo.upload(do.open, None, [note, which, crop, results, sitting], show_progress_on=note, **once)
-        which.input(do.choose, [which, sitting], [note, crop, results, sitting], show_progress="hidden", **once)
+        editing = [edits, edited_of, edited]
+        opening = [crop, results, sitting, *editing]
+        photo.upload(do.open, None, [note, which, *opening], show_progress_on=note, **once)
+        which.input(do.choose, [which, sitting], [note, *opening], show_progress="hidden", **once)
         button.click(
             do.restore,
             [paint, methods, sitting],
-            [note, results, sitting],
+            [note, results, sitting, *editing],
             js="(paint, methods, sitting) => [window.occfacePaint(), methods, sitting]",
             show_progress_on=results,
             **once,
         )
+        for slider in sliders:
+            slider.release(do.edit, [edited_of, sitting, *sliders], edited, trigger_mode="always_last", **once)
+        edited_of.input(do.edit, [edited_of, sitting, *sliders], edited, **once)
+        level.click(lambda: [*[0] * len(sliders), ""], None, [*sliders, edited], queue=False, api_visibility="private")
     return page.queue(max_size=_WAITING, api_open=False)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
@@ -213,6 +215,8 @@ def serve(studio: Studio, host: str = "127.0.0.1", port: int = 7860) -> None:
         click.echo(f"the page is at http://{shown}:{listener.getsockname()[1]} (Ctrl+C ends it)")
         if not local:
             click.echo("everybody who reaches this address can use the page: it asks for no password", err=True)
+        # Ended by a signal, the process would leave the folder behind.
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=3))
         server.run(sockets=[listener])
         if not server.started:

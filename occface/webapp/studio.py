@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from occface.dataset.schema import LR_SIZE
+from occface.editing import EDITS, Edit, Edited, edit_face
 from occface.errors import BadImageError, OccfaceError, UsageError
 from occface.faces.align import CROP_SIZE
 from occface.images import decode_image
@@ -23,7 +24,16 @@ from occface.restoring.record import LARGE
 from occface.restoring.restorer import Restoration, Restorer
 from occface.restoring.thumbnails import MOST_HIDDEN, Thumbnail, from_crop, with_mask
 
-__all__ = ["Limits", "Opened", "Outcome", "Studio", "offered", "read_mask"]
+__all__ = ["SLIDERS", "Limits", "Opened", "Outcome", "Studio", "offered", "read_mask"]
+
+#: The edits of `occface.editing` as sliders: the part, the word for an amount above 0, and that for one below.
+SLIDERS = tuple(
+    (part, more, less)
+    for part, words in EDITS.items()
+    for more, (moves, sign) in words.items()
+    for less, (same, other) in words.items()
+    if sign == 1 and other == -1 and same is moves
+)
 
 #: More faces of one photograph are not offered: nobody looks through more.
 _MOST_FACES = 20
@@ -284,6 +294,30 @@ class Studio:
             except OccfaceError as error:
                 outcomes.append(Outcome(name, order, None, str(error)))
         return outcomes
+
+    def edit(self, outcome: Outcome, amounts: Sequence[float]) -> Edited:
+        """Redraw a restored face with its landmarks moved.
+
+        Parameters
+        ----------
+        outcome : Outcome
+            Of a pipeline whose stages are led by landmarks: one with `Restoration.landmarks`.
+        amounts : sequence of float
+            How far each of `SLIDERS` is pushed, from -2 to 2.
+
+        Raises
+        ------
+        UsageError
+            If nothing is to be changed.
+        """
+        edits = [
+            Edit(part, more if amount > 0 else less, abs(amount))
+            for (part, more, less), amount in zip(SLIDERS, amounts, strict=True)
+            if amount
+        ]
+        if outcome.restored is None or not edits:
+            raise UsageError("nothing is to be changed: push a slider")
+        return edit_face(self.restorer(outcome.name), outcome.restored.thumbnail, edits)
 
     def restorer(self, name: str) -> Restorer:
         """Return the restorer of a pipeline, or say that there is none."""
