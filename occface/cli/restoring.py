@@ -11,7 +11,7 @@ import click
 from occface.cli.base import OneCommand, common, list_of, places_of, print_result
 from occface.errors import UsageError
 
-__all__ = ["restore"]
+__all__ = ["edit", "export", "restore"]
 
 _ETHICS = (
     "A restored face is a plausible face, made up from 16x16 pixels. It is not evidence of who somebody is: never use it to "
@@ -87,3 +87,55 @@ def restore(
     done = restore_paths(paths, out, restorer, RestoreOptions(finder, **options), **running)
     print_result(as_json, done.as_dict(), done.text())
     sys.exit(0 if any(row["state"] == "restored" for row in done.rows) else 1)
+
+
+@click.command(cls=OneCommand, epilog=_ETHICS)
+@click.argument("face", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="A folder for the panel, the faces and landmarks.")
+@click.option("--pipeline", default="pro-uigan", help="A run folder, or a method with shipped weights, that landmarks lead.")
+@click.option("--mouth", multiple=True, metavar="HOW[:STRENGTH]", help="open, close, smile, frown, wide, narrow; repeatable.")
+@click.option("--eyes", multiple=True, metavar="HOW[:STRENGTH]", help="wide, narrow.")
+@click.option("--brows", multiple=True, metavar="HOW[:STRENGTH]", help="up, down.")
+@click.option("--nose", multiple=True, metavar="HOW[:STRENGTH]", help="wide, narrow, long, short.")
+@click.option("--landmarks", type=click.Path(), help="A CSV file x,y of all 68 landmarks as they should be, in px of the crop.")
+@click.option(
+    "--stage", type=click.IntRange(1, 3), default=2, help="Move them ahead of this stage; it and those behind redraw."
+)
+@click.option("--aligned", is_flag=True, help="FACE is an aligned face; else the largest face of a photograph is taken.")
+@click.option("--mask", metavar="PICTURE|auto|flat", help="What is hidden: a picture, white where hidden; or look for it.")
+@click.option("--mask-region", metavar="NAME", help="Hide a part of the face: eyes, mouth, nose, lower-face, ...")
+@common("seed", "device", "overwrite", "json")
+def edit(
+    face: Path, out: Path, pipeline: str, landmarks: str | None, stage: int, aligned: bool, mask: str | None,
+    mask_region: str | None, seed: int, device: str, overwrite: bool, as_json: bool, **named: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Restore FACE, move its landmarks, and let the following stages redraw it.
+
+    A strength is above 0 and at most 2. OUT gets panel.png, original.png, edited.png, and landmarks.csv and
+    landmarks-edited.csv: change one in any way and give it back by --landmarks.
+    """
+    from occface import editing
+    from occface.restoring.masks import MaskRequest
+    from occface.restoring.photograph import Finder
+    from occface.restoring.restorer import FINDERS, Restorer
+
+    edits = [editing.Edit.parse(part, text) for part in editing.EDITS for text in named[part]]
+    find = mask if mask in FINDERS else None
+    finder = Finder(masks=MaskRequest(None if find else mask, None, mask_region, find), aligned=aligned)
+    places = None if landmarks is None else editing.read_landmarks_file(landmarks)
+    restorer = Restorer.from_pretrained(pipeline, device=device, seed=seed)
+    done = editing.edit_file(face, out, restorer, finder, edits, landmarks=places, stage=stage, overwrite=overwrite)
+    print_result(as_json, done.as_dict(), done.text())
+
+
+@click.command(cls=OneCommand)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("output", type=click.Path(path_type=Path))
+@click.option("--format", "form", default="onnx", help="onnx or torchscript.")
+@common("overwrite", "json")
+def export(run: Path, output: Path, form: str, overwrite: bool, as_json: bool) -> None:
+    """Write the trained method of RUN, a run folder, into OUTPUT, a file for other runtimes."""
+    from occface.exporting import export as write
+
+    done = write(run, output, form, overwrite=overwrite)
+    print_result(as_json, done.as_dict(), done.text())

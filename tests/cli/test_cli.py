@@ -15,7 +15,7 @@ from occface.cli import main
 from occface.errors import UsageError
 from occface.images import read_image
 
-COMMANDS = ("demo", "make-dataset", "train", "benchmark", "restore", "info", "verify", "assets")
+COMMANDS = ("demo", "make-dataset", "train", "benchmark", "restore", "edit", "export", "info", "verify", "assets")
 
 
 def run(*arguments):

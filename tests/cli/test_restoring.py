@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import torch
 from click.testing import CliRunner
 
 from occface.cli import main
 from occface.images import read_image, write_png
+from occface.methods.prouigan import ProUIGAN
+from occface.methods.weights import save_weights
 
 
 def run(*arguments):
@@ -47,6 +50,24 @@ def test_nothing_restored_is_failed_work(tmp_path):
 
 
 def test_the_help_says_what_must_not_be_done_with_it():
-    for command in ("restore",):
+    for command in ("restore", "edit"):
         said = " ".join(run(command, "--help").stdout.split())
         assert "not evidence of who somebody is" in said
+
+
+def test_a_face_is_edited(tmp_path, faces_folder):
+    torch.manual_seed(0)
+    method = ProUIGAN.build("test")
+    save_weights(tmp_path / "run", method.generator, {"method": "pro-uigan", "preset": "test", "config": method.config})
+    asked = ("edit", faces_folder / "face_0.jpg", "--out", tmp_path / "out", "--pipeline", tmp_path / "run", "--device", "cpu")
+    done = run(*asked, "--mouth", "open:0.5", "--brows", "up", "--json")
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["moved_px"] > 1
+    assert (tmp_path / "out" / "panel.png").exists()
+    again = run(*asked, "--landmarks", tmp_path / "out" / "landmarks-edited.csv", "--overwrite")
+    assert again.exit_code == 0, again.stderr
+    assert "landmarks moved by" in again.stdout
+    for wrong, said in ((("--mouth", "opne"), "did you mean 'open'"), ((), "nothing is to be changed")):
+        refused = run(*asked, *wrong, "--overwrite")
+        assert refused.exit_code == 2
+        assert said in refused.stderr

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from occface.editing import EDITS, moved
+from occface.editing import EDITS, Edit, moved
 from occface.errors import BadImageError, UsageError
 from occface.images import encode_png
 from occface.webapp.studio import SLIDERS, Limits, Studio, offered, read_mask
@@ -22,10 +22,13 @@ def saved(picture: Image.Image, kind: str, **options) -> bytes:
     return buffer.getvalue()
 
 
+def chunk(body: bytes) -> bytes:
+    return struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+
+
 def huge_header() -> bytes:
     """Return the beginning of a PNG file that says it has 12000 x 9000 pixels, and holds none."""
-    body = b"IHDR" + struct.pack(">IIBBBBB", 12000, 9000, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR" + struct.pack(">IIBBBBB", 12000, 9000, 8, 2, 0, 0, 0)) + chunk(b"IDAT")
 
 
 GREY = Image.new("RGB", (200, 160), (90, 90, 90))
@@ -139,8 +142,6 @@ def test_a_slider_moves_landmarks_as_its_word_does(studio, face):
     amounts[SLIDERS.index(("mouth", "smile", "frown"))] = -1.5
     done = studio.edit(outcome, amounts)
     # The opposite word at the same strength goes as far the other way.
-    from occface.editing import Edit
-
     smiling = moved(outcome.restored.landmarks, [Edit("mouth", "smile", 1.5)])
     np.testing.assert_allclose(done.wanted + smiling, 2 * outcome.restored.landmarks, atol=1e-3)
     np.testing.assert_array_equal(done.original.result, outcome.restored.result)

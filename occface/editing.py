@@ -1,0 +1,430 @@
+"""Faces edited by their landmarks: move these, and the stages behind redraw the face (paper, section IV-F and Fig. 8).
+
+The face is restored once, which tells where its landmarks are. It is restored again, and ahead of one stage the picture so far
+and the heatmaps of its landmarks are moved to where the landmarks should be; that stage and those behind it redraw what was
+moved, in more pixels.
+
+Moving the heatmaps alone, as the paper's text has it, leaves the old features where they were beside the new ones: the
+picture's own features say otherwise (`docs/edit.md` shows it). So the picture goes with them.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.interpolate import RBFInterpolator
+from torch import Tensor
+
+from occface import files
+from occface.errors import BadImageError, UsageError
+from occface.faces.align import CROP_SIZE
+from occface.images import write_png
+from occface.registry import did_you_mean
+from occface.restoring.drawing import heatmap_picture, panel, with_points
+from occface.restoring.inputs import Photo, read_photo
+from occface.restoring.photograph import Finder
+from occface.restoring.restorer import Restoration, Restorer
+from occface.restoring.thumbnails import Thumbnail
+
+__all__ = [
+    "EDITS",
+    "Edit",
+    "Edited",
+    "MoveLandmarks",
+    "edit_face",
+    "edit_file",
+    "moved",
+    "read_landmarks_file",
+    "write_landmarks_file",
+]
+
+_Moves = dict[int, tuple[float, float]]
+
+
+def _all(numbers: Sequence[int], across: float, down: float) -> _Moves:
+    return dict.fromkeys(numbers, (across, down))
+
+
+_OPEN: _Moves = {
+    **_all([55, 56, 57, 58, 59, 65, 66, 67], 0, 0.18),
+    **_all([50, 51, 52, 61, 62, 63], 0, -0.03),
+    **_all([6, 7, 8, 9, 10], 0, 0.12),
+    **_all([5, 11], 0, 0.06),
+    **_all([48, 60], 0.03, 0.03),
+    **_all([54, 64], -0.03, 0.03),
+}
+_SMILE: _Moves = {
+    **_all([48, 60], -0.14, -0.11),
+    **_all([54, 64], 0.14, -0.11),
+    **_all([49, 59], -0.06, -0.05),
+    **_all([53, 55], 0.06, -0.05),
+}
+_WIDE_MOUTH: _Moves = {
+    **_all([48, 60], -0.15, 0),
+    **_all([49, 59], -0.08, 0),
+    **_all([53, 55], 0.08, 0),
+    **_all([54, 64], 0.15, 0),
+}
+_WIDE_EYES: _Moves = {**_all([37, 38, 43, 44], 0, -0.06), **_all([40, 41, 46, 47], 0, 0.04)}
+_BROWS: _Moves = _all(range(17, 27), 0, -0.12)
+_WIDE_NOSE: _Moves = {31: (-0.12, 0), 32: (-0.06, 0), 34: (0.06, 0), 35: (0.12, 0)}
+_LONG_NOSE: _Moves = {29: (0, 0.05), **_all(range(30, 36), 0, 0.12)}
+
+#: For each part and word: how landmarks (iBUG's numbers) move at strength 1, across the face to the picture's right and down
+#: it, in distances of the eyes; and the sign of the strength.
+EDITS: dict[str, dict[str, tuple[_Moves, int]]] = {
+    "mouth": {
+        "open": (_OPEN, 1),
+        "close": (_OPEN, -1),
+        "smile": (_SMILE, 1),
+        "frown": (_SMILE, -1),
+        "wide": (_WIDE_MOUTH, 1),
+        "narrow": (_WIDE_MOUTH, -1),
+    },
+    "eyes": {"wide": (_WIDE_EYES, 1), "narrow": (_WIDE_EYES, -1)},
+    "brows": {"up": (_BROWS, 1), "down": (_BROWS, -1)},
+    "nose": {
+        "wide": (_WIDE_NOSE, 1),
+        "narrow": (_WIDE_NOSE, -1),
+        "long": (_LONG_NOSE, 1),
+        "short": (_LONG_NOSE, -1),
+    },
+}
+
+_STRONGEST = 2.0
+_POINTS = 68
+#: How far beyond the crop a landmark may be moved, in px.
+_BEYOND = CROP_SIZE / 4
+#: Points on each side of the crop that stay where they are, and how loosely the motion may meet the landmarks.
+_FRAME, _SMOOTHING = 9, 1.0
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A named change of a part of the face.
+
+    Attributes
+    ----------
+    part, how : str
+        Names in `EDITS`.
+    strength : float
+        How much of it, above 0 and at most 2.
+
+    Raises
+    ------
+    UsageError
+        If a name is unknown, or the strength cannot be.
+    """
+
+    part: str
+    how: str
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.part not in EDITS:
+            raise UsageError(f"unknown part of the face '{self.part}': {did_you_mean(self.part, EDITS)}")
+        if self.how not in EDITS[self.part]:
+            raise UsageError(f"unknown edit of the {self.part} '{self.how}': {did_you_mean(self.how, EDITS[self.part])}")
+        if not (math.isfinite(self.strength) and 0 < self.strength <= _STRONGEST):
+            raise UsageError(f"expected a strength above 0 and at most {_STRONGEST:g} for '{self.how}', got {self.strength:g}")
+
+    @classmethod
+    def parse(cls, part: str, text: str) -> Edit:
+        """Read ``how`` or ``how:strength``.
+
+        Examples
+        --------
+        >>> Edit.parse("mouth", "smile:0.5")
+        Edit(part='mouth', how='smile', strength=0.5)
+        """
+        how, colon, strength = text.partition(":")
+        try:
+            return cls(part, how, float(strength) if colon else 1.0)
+        except ValueError as error:
+            raise UsageError(f"expected --{part} {how}:STRENGTH with a number, got '{text}'") from error
+
+
+def moved(landmarks: np.ndarray, edits: Sequence[Edit]) -> np.ndarray:
+    """Return landmarks after edits, which add up.
+
+    Parameters
+    ----------
+    landmarks : numpy.ndarray
+        (68, 2), in pixels of the crop.
+    edits : sequence of Edit
+        What to change.
+
+    Returns
+    -------
+    numpy.ndarray
+        (68, 2) float32. Across and down are those of the face, by its eyes; so is the unit.
+
+    Examples
+    --------
+    >>> face = np.zeros((68, 2))
+    >>> face[36:42], face[42:48] = (0, 50), (40, 50)
+    >>> moved(face, [Edit("brows", "up", 0.5)])[17].astype(float).round(2).tolist()
+    [0.0, -2.4]
+    """
+    points = np.asarray(landmarks, dtype=np.float64).copy()
+    across = points[42:48].mean(axis=0) - points[36:42].mean(axis=0)
+    down = np.array([-across[1], across[0]])
+    for edit in edits:
+        moves, sign = EDITS[edit.part][edit.how]
+        for number, (along, below) in moves.items():
+            points[number] += sign * edit.strength * (along * across + below * down)
+    return points.astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class MoveLandmarks:
+    """Moves what enters one stage so that the landmarks of a face come to lie elsewhere; a `BeforeStage` for one face.
+
+    Between the landmarks the motion is a thin-plate spline, which is at rest on the crop's border.
+
+    Attributes
+    ----------
+    before, after : numpy.ndarray
+        (68, 2), in pixels of the 128 crop.
+    stage : int
+        The stage ahead of which they move, from 1 on.
+    """
+
+    before: np.ndarray
+    after: np.ndarray
+    stage: int
+
+    def __call__(self, number: int, image: Tensor, heatmaps: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Return the picture (1,3,N,N) and the heatmaps (1,K,N,N) that enter stage `number`, counted from 0."""
+        if number != self.stage - 1:
+            return image, heatmaps
+        grid = torch.from_numpy(self._sources(image.shape[-1])).to(image)[None]
+        # Bicubic keeps the picture sharp; it overshoots, and is brought back into its range.
+        turned = F.grid_sample(image, grid, mode="bicubic", padding_mode="border", align_corners=False).clamp(-1, 1)
+        return turned, None if heatmaps is None else self._shifted(heatmaps)
+
+    def _shifted(self, heatmaps: Tensor) -> Tensor:
+        """Return each landmark's heatmap moved as a whole, as far as its landmark: none is stretched."""
+        if heatmaps.shape[1] != _POINTS:
+            raise UsageError(
+                f"stage {self.stage} is led by {heatmaps.shape[1]} landmarks, edits move all {_POINTS}: choose another stage"
+            )
+        back = torch.from_numpy((self.before - self.after) / (CROP_SIZE / 2)).to(heatmaps)
+        turn = torch.eye(2).to(heatmaps).expand(_POINTS, 2, 2)
+        shape = [_POINTS, 1, *heatmaps.shape[2:]]
+        grid = F.affine_grid(torch.cat([turn, back[:, :, None]], dim=2), shape, align_corners=False)
+        return F.grid_sample(heatmaps[0][:, None], grid, mode="bilinear", align_corners=False)[:, 0][None]
+
+    def _sources(self, size: int) -> np.ndarray:
+        """Return where each of size x size pixels comes from, (size, size, 2) in [-1, 1] from edge to edge."""
+        edge = np.linspace(-0.5, CROP_SIZE - 0.5, _FRAME)
+        frame = np.array([(x, y) for x in edge for y in edge if {x, y} & {edge[0], edge[-1]}])
+        places = np.concatenate([self.after, frame]).astype(np.float64)
+        back = np.concatenate([self.before - self.after, np.zeros_like(frame)])
+        centres = (np.arange(size) + 0.5) * CROP_SIZE / size - 0.5
+        pixels = np.stack(np.meshgrid(centres, centres), axis=-1)
+        motion = RBFInterpolator(places, back, kernel="thin_plate_spline", smoothing=_SMOOTHING)(pixels.reshape(-1, 2))
+        return (pixels + motion.reshape(size, size, 2) + 0.5) / (CROP_SIZE / 2) - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Edited:
+    """A face as restored, and as redrawn with its landmarks moved.
+
+    Attributes
+    ----------
+    original, edited : Restoration
+        Without and with the edit.
+    wanted : numpy.ndarray
+        (68, 2) float32, where the landmarks should be, in pixels of the crop; where they were, `original` says.
+    """
+
+    original: Restoration
+    edited: Restoration
+    wanted: np.ndarray
+
+    def panel(self) -> np.ndarray:
+        """Return a picture: the original and its priors, the moved landmarks, the edited priors and the edited face."""
+        pictures = {
+            "LR, 16x16": self.original.thumbnail.lr,
+            "restored": self.original.result,
+            "its priors": heatmap_picture(self.original.heatmaps[-1]),
+            "landmarks, moved": with_points(self.original.result // 2, self.wanted),
+            "edited priors": heatmap_picture(self.edited.heatmaps[-1]),
+            "edited": self.edited.result,
+        }
+        return panel(list(pictures.values()), tuple(pictures))
+
+
+def edit_face(
+    restorer: Restorer,
+    thumbnail: Thumbnail,
+    edits: Sequence[Edit] = (),
+    *,
+    landmarks: np.ndarray | None = None,
+    stage: int = 2,
+    find: str | None = None,
+) -> Edited:
+    """Restore a face, and once more with its landmarks moved.
+
+    Parameters
+    ----------
+    restorer : Restorer
+        A pipeline with stages that are led by heatmaps of all 68 landmarks, such as Pro-UIGAN.
+    thumbnail : Thumbnail
+        The face; see `occface.restoring.thumbnails`.
+    edits : sequence of Edit
+        Named changes to the landmarks that the restored face has.
+    landmarks : numpy.ndarray, optional
+        (68, 2), where the landmarks should be, in pixels of the crop; `edits` are added to these.
+    stage : int
+        Ahead of which stage, 1 to 3, they are moved: the earlier, the more is redrawn, and from fewer pixels.
+    find : str, optional
+        How a mask is looked for, if at all; see `Restorer.restore`.
+
+    Raises
+    ------
+    UsageError
+        If there is nothing to change, no such stage, the landmarks are no 68 points in or near the crop, or the pipeline has
+        no such stages.
+
+    Examples
+    --------
+    >>> restorer = Restorer.from_pretrained("runs/pro-uigan")  # doctest: +SKIP
+    >>> restored = restorer.restore(face)  # doctest: +SKIP
+    >>> edit_face(restorer, restored.thumbnail, [Edit("mouth", "smile")]).edited.result  # doctest: +SKIP
+    """
+    if not 1 <= stage <= 3:
+        raise UsageError(f"expected a stage from 1 to 3 to move landmarks ahead of, got {stage}")
+    if not edits and landmarks is None:
+        raise UsageError("nothing is to be changed: name an edit, such as --mouth smile, or give --landmarks")
+    (original,) = restorer.run([thumbnail], find=find)
+    if original.landmarks is None:
+        raise UsageError(
+            f"'{restorer.pipeline.name}' has no stages led by 68 landmarks: to edit faces, use one that has: pro-uigan"
+        )
+    start = original.landmarks if landmarks is None else _checked(landmarks)
+    wanted = moved(start, edits)
+    move = MoveLandmarks(original.landmarks, wanted, stage)
+    (edited,) = restorer.run([original.thumbnail], before=move)
+    return Edited(original, edited, wanted)
+
+
+def _checked(landmarks: np.ndarray) -> np.ndarray:
+    points = np.asarray(landmarks, dtype=np.float32)
+    if points.shape != (_POINTS, 2) or not np.isfinite(points).all():
+        raise UsageError(f"expected {_POINTS} landmarks x,y, all finite, got an array of the shape {points.shape}")
+    if points.min() < -_BEYOND or points.max() > CROP_SIZE + _BEYOND:
+        raise UsageError(
+            f"expected landmarks in pixels of the {CROP_SIZE}x{CROP_SIZE} crop, "
+            f"got some at {points.min():g} and {points.max():g}"
+        )
+    return points
+
+
+def write_landmarks_file(path: str | os.PathLike[str], landmarks: np.ndarray) -> None:
+    """Write 68 landmarks as a CSV file with the columns ``x,y``, in iBUG's order, in pixels of the 128 crop."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["x", "y"])
+    table.writerows([f"{x:.2f}", f"{y:.2f}"] for x, y in landmarks.tolist())
+    files.write_text(path, text.getvalue())
+
+
+def read_landmarks_file(path: str | os.PathLike[str]) -> np.ndarray:
+    """Return the (68, 2) float32 landmarks of a CSV file as `write_landmarks_file` writes it.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be read, or does not hold 68 rows of finite numbers x and y.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as handle:
+            rows = list(csv.DictReader(handle))
+        points = np.array([(float(row["x"]), float(row["y"])) for row in rows], dtype=np.float32).reshape(-1, 2)
+    except OSError as error:
+        raise UsageError(f"expected a CSV file of landmarks at {path}, but it cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        raise UsageError(
+            f"expected columns x,y of numbers in {path}, got another table: write one by `occface edit`"
+        ) from error
+    if len(points) != _POINTS:
+        raise UsageError(f"expected {_POINTS} rows x,y in {path}, got {len(points)}: all landmarks are needed, moved or not")
+    return _checked(points)
+
+
+@dataclass(frozen=True)
+class EditedFile:
+    """Where an edited face was written, and how far its landmarks were moved and came."""
+
+    folder: str
+    moved: float
+    came: float
+
+    def as_dict(self) -> dict[str, float | str]:
+        """Return plain values, for JSON: the folder, and mean distances in px of the crop."""
+        return {"folder": self.folder, "moved_px": round(self.moved, 3), "came_px": round(self.came, 3)}
+
+    def text(self) -> str:
+        """Return the same for people."""
+        return (
+            f"{self.folder}: landmarks moved by {self.moved:.2f} px on the average, where they were moved; "
+            f"those of the redrawn face came {self.came:.2f} px of that way"
+        )
+
+
+def edit_file(
+    path: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    restorer: Restorer,
+    finder: Finder,
+    edits: Sequence[Edit],
+    *,
+    landmarks: np.ndarray | None = None,
+    stage: int = 2,
+    overwrite: bool = False,
+) -> EditedFile:
+    """Edit the largest face of a photograph, or an aligned one, and write what `occface edit` writes.
+
+    Raises
+    ------
+    UsageError
+        As `edit_face` says, if the photograph cannot be used, or the folder holds an edited face already.
+    OccfaceError
+        If the folder cannot be written.
+    """
+    folder = Path(out)
+    if (folder / "panel.png").exists() and not overwrite:
+        raise UsageError(f"{folder} holds an edited face already: name another folder, or replace it by --overwrite")
+    try:
+        image, _ = read_photo(Photo(Path(path).name, Path(path)))
+        face = finder.find(image, restorer.degradation, restorer.landmarker, Path(path).name)[0]
+    except BadImageError as error:
+        raise UsageError(f"{path} cannot be edited: {error}") from error
+    if face.thumbnail is None:
+        raise UsageError(f"the face in {path} cannot be edited: {face.reason}")
+    done = edit_face(restorer, face.thumbnail, edits, landmarks=landmarks, stage=stage, find=finder.masks.find)
+    assert done.original.landmarks is not None  # else edit_face refuses
+    assert done.edited.landmarks is not None
+    write_png(folder / "original.png", done.original.result)
+    write_png(folder / "edited.png", done.edited.result)
+    write_landmarks_file(folder / "landmarks.csv", done.original.landmarks)
+    write_landmarks_file(folder / "landmarks-edited.csv", done.wanted)
+    write_png(folder / "panel.png", done.panel())
+    way = done.wanted - done.original.landmarks
+    length = np.linalg.norm(way, axis=1)
+    gone = length > 0.5
+    along = ((done.edited.landmarks - done.original.landmarks) * way).sum(axis=1)[gone] / length[gone]
+    return EditedFile(
+        str(folder), float(length[gone].mean()) if gone.any() else 0.0, float(along.mean()) if gone.any() else 0.0
+    )
