@@ -203,7 +203,7 @@ class _Handlers:
 
 
 def _slider(part: str, more: str, less: str) -> gr.Slider:
-    return gr.Slider(-2, 2, 0, step=0.1, label=f"{part.capitalize()}: {less} / {more}", min_width=200)
+    return gr.Slider(-2, 2, 0, step=0.1, label=f"{part.capitalize()}: {less} / {more}", min_width=240, buttons=[])
 
 
 def build(studio: Studio) -> gr.Blocks:
@@ -257,5 +257,6 @@ def build(studio: Studio) -> gr.Blocks:
         for slider in sliders:
             slider.release(do.edit, [edited_of, sitting, *sliders], edited, trigger_mode="always_last", **once)
         edited_of.input(do.edit, [edited_of, sitting, *sliders], edited, **once)
-        level.click(lambda: [*[0] * len(sliders), ""], None, [*sliders, edited], queue=False, api_visibility="private")
+        for moment in (level.click, button.click):
+            moment(lambda: [*[0] * len(sliders), ""], None, [*sliders, edited], queue=False, api_visibility="private")
     return page.queue(max_size=_WAITING, api_open=False)
