@@ -15,7 +15,7 @@ from occface import images
 from occface.errors import BadImageError, UsageError
 from occface.sources.tree import printable, some, walk
 
-__all__ = ["Photo", "list_photos", "read_photo"]
+__all__ = ["Photo", "decode_photo", "list_photos", "read_photo"]
 
 #: Files that are listed with the reason why they are none, for somebody who puts them beside photographs expects something.
 _MOVING = (".avi", ".gif", ".heic", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm", ".wmv")
@@ -120,9 +120,15 @@ def read_photo(photo: Photo, max_pixels: int = images.MAX_PIXELS) -> tuple[np.nd
             head = handle.read(_HEAD)
     except OSError:
         head = b""  # reading the whole file says why
-    if reason := _moving(head):
+    if reason := _moving(head):  # before a film of many GB is read
         raise BadImageError(reason)
-    data = images.read_bytes(photo.path)
+    return decode_photo(images.read_bytes(photo.path), max_pixels)
+
+
+def decode_photo(data: bytes, max_pixels: int = images.MAX_PIXELS) -> tuple[np.ndarray, str]:
+    """Decode a photograph that is in memory already: `read_photo` for its bytes."""
+    if reason := _moving(data[:_HEAD]):
+        raise BadImageError(reason)
     image = images.decode_image(data, max_pixels)
     return image, "CMYK, converted without its colour profile: colours may be off" if _is_cmyk(data) else ""
 
