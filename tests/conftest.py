@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 # Tests run side by side on few cores; set before anything that starts threads is imported.
@@ -19,6 +21,15 @@ from occface.sources.celeba_hq import CelebAHQSource
 from occface.sources.folder import FolderSource
 
 FACES = Path(__file__).parent / "data" / "faces"
+
+
+@pytest.fixture(autouse=True)
+def as_talkative_as_before() -> Iterator[None]:
+    """Undo what commands run with ``-q`` or ``-v`` leave to the tests after them in this process."""
+    logger = logging.getLogger("occface")
+    before = logger.level
+    yield
+    logger.setLevel(before)
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,7 @@ def test_what_is_printed_and_what_json_gets(whole):
 
 def test_the_report_holds_tables_figures_and_what_is_missing(whole):
     report = whole.done.report.read_text(encoding="utf-8")
-    assert "data:image/png;base64," in report
+    assert "data:image/webp;base64," in report
     for said in ("Table I: face hallucination", "Claims of the paper", "No Table VII: facial expressions: no expressions"):
         assert said in report
     for name in ("comparison_parsed_square.png", "stages_parsed_square_pro-uigan.png", "worst_parsed_square.png"):

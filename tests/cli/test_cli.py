@@ -79,11 +79,9 @@ def test_quiet_hides_progress_bars_on_a_terminal(monkeypatch, level, shown):
     from occface import progress
 
     monkeypatch.setattr(sys, "stderr", Terminal())
-    before = logging.getLogger("occface").level
     logging.getLogger("occface").setLevel(level)
     with progress.bar(3, "faces", "photo") as bar:
         bar.update()
-    logging.getLogger("occface").setLevel(before)
     assert ("faces" in sys.stderr.getvalue()) == shown
 
 
