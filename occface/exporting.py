@@ -21,7 +21,7 @@ from occface.methods.base import TrainableMethod
 from occface.methods.weights import LoadedMethod, load_method
 from occface.registry import did_you_mean
 
-__all__ = ["FORMATS", "Exported", "Exportable", "export"]
+__all__ = ["FORMATS", "Exportable", "Exported", "export"]
 
 #: The inputs of each role, beside what a method says that it needs.
 _INPUTS = {"sr": ("lr",), "inpaint": ("image", "mask"), "joint": ("lr",)}
@@ -38,6 +38,9 @@ _SHAPES: dict[str, tuple[int, ...]] = {
 #: The number of faces in the example by which a network is traced: not 1, which tracing might take for fixed.
 _EXAMPLE = 2
 
+#: How far pictures in [-1, 1] may differ after exporting.
+_EXACT = 1e-3
+
 
 class Exportable(nn.Module):
     """A trained method as a function of tensors.
@@ -50,8 +53,8 @@ class Exportable(nn.Module):
     Attributes
     ----------
     inputs : tuple of str
-        What it takes, in order: ``lr`` (B,3,16,16) or ``image`` (B,3,128,128) in [-1,1], ``mask`` (B,1,128,128), 1 where hidden,
-        ``landmarks_lr`` (B,68,2) in pixels of the 128 crop; all float32.
+        What it takes, in order: ``lr`` (B,3,16,16) or ``image`` (B,3,128,128) in [-1,1], ``mask`` (B,1,128,128), 1 where
+        hidden, ``landmarks_lr`` (B,68,2) in pixels of the 128 crop; all float32.
     outputs : tuple of str
         What it gives: ``result`` (B,3,128,128) in [-1,1], behind ``stage_1`` and so on for a progressive method.
 
@@ -113,8 +116,13 @@ def _write_onnx(network: Exportable, path: Path) -> None:
 
 
 def _write_torchscript(network: Exportable, path: Path) -> None:
-    traced = torch.jit.trace(network, network.example(), check_trace=False)
-    torch.jit.save(torch.jit.freeze(traced.eval()), str(path))
+    traced = torch.jit.freeze(torch.jit.trace(network, network.example(), check_trace=False).eval())
+    inputs = network.example(seed=1)
+    with torch.no_grad():
+        same = all(torch.allclose(*pair, atol=_EXACT, rtol=0) for pair in zip(network(*inputs), traced(*inputs), strict=True))
+    if not same:  # a trace knows no seeded generators, nor branches that depend on values
+        raise OccfaceError(f"'{network.method.name}' draws other pictures as TorchScript: it holds what a trace cannot say")
+    torch.jit.save(traced, str(path))
 
 
 #: The formats, and what writes them.
@@ -139,7 +147,8 @@ class Exported:
     def text(self) -> str:
         """Return the same for people."""
         takes = ", ".join(f"{name} ({', '.join(map(str, shape))})" for name, shape in self.inputs.items())
-        return f"{self.path}: {self.method} as {self.format}, {self.path.stat().st_size} bytes; takes {takes}; gives {', '.join(self.outputs)}"
+        size = f"{self.path}: {self.method} as {self.format}, {self.path.stat().st_size} bytes"
+        return f"{size}; takes {takes}; gives {', '.join(self.outputs)}"
 
 
 def export(

@@ -181,6 +181,13 @@ def encode_png(image: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
+def encode_jpeg(image: np.ndarray, quality: int = 95) -> bytes:
+    """Return a uint8 picture (height, width, 3) as the bytes of a JPEG file with all its colours: a tenth of a PNG's time."""
+    import simplejpeg
+
+    return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality=quality, colorspace="RGB", colorsubsampling="444"))
+
+
 def to_uint8(x: torch.Tensor) -> np.ndarray:
     """Convert what networks give, (..., 3, H, W) in [-1, 1], to pictures, (..., H, W, 3) uint8.
 

@@ -274,3 +274,11 @@ def test_a_jpeg_with_odd_bytes_in_it_is_what_pillow_says():
     data = bytearray(buffer.getvalue())
     data[len(data) // 2] ^= 0x55
     np.testing.assert_array_equal(images.decode_image(bytes(data)), np.asarray(Image.open(io.BytesIO(bytes(data)))))
+
+
+def test_jpeg_bytes_decode_to_nearly_the_same_picture():
+    from occface.images import decode_image, encode_jpeg
+
+    x = np.linspace(0, 255, 64).astype(np.uint8)
+    picture = np.stack([np.tile(x, (48, 1)), np.tile(x[::-1], (48, 1)), np.full((48, 64), 90, np.uint8)], axis=-1)
+    assert np.abs(decode_image(encode_jpeg(picture)).astype(int) - picture).max() <= 6

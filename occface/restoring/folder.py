@@ -16,7 +16,7 @@ import numpy as np
 from occface import assets, files, images, progress
 from occface.dataset.schema import HR_SIZE
 from occface.errors import BadImageError, OccfaceError, UsageError, first_line
-from occface.images import encode_png
+from occface.images import encode_jpeg, encode_png
 from occface.restoring import drawing
 from occface.restoring.inputs import Photo, list_photos, read_photo
 from occface.restoring.photograph import Finder, FoundFace, finish
@@ -119,7 +119,7 @@ def restore_paths(
 ) -> RestoredFolder:
     """Restore the faces of photographs into a folder.
 
-    For each photograph there is a folder of its name with ``restored.png``, the photograph with its faces pasted back, and for
+    For each photograph there is a folder of its name with ``restored.jpg``, the photograph with its faces pasted back, and for
     each face ``face-1-input.png``, ``-lr``, ``-mask``, ``-stage-1`` and so on, ``-result``, ``-heatmaps`` and ``-strip``.
     ``results.csv`` has a row for each face, and for each photograph without one. What cannot be used is listed there with its
     reason, and the rest goes on.
@@ -302,7 +302,7 @@ def _write(
     if looked.image is None:
         return [photo_row(photo, looked.state, looked.reason)]
     folder = out / photo.name
-    for old in [*folder.glob("face-*.png"), folder / "restored.png"]:  # of a file that was another, or other options
+    for old in [*folder.glob("face-*.png"), folder / "restored.jpg"]:  # of a file that was another, or other options
         old.unlink(missing_ok=True)
     results = {number: outcome for number, outcome in made.items() if isinstance(outcome, Restoration)}
     for number, restored in results.items():
@@ -310,7 +310,7 @@ def _write(
             files.write_bytes(folder / f"face-{number}-{name}.png", encode_png(picture))
     whole = finish(looked.image, looked.found, results, options.enlarge)
     if whole.image is not None:
-        files.write_bytes(folder / "restored.png", encode_png(whole.image))
+        files.write_bytes(folder / "restored.jpg", encode_jpeg(whole.image))
     rows = []
     for face in looked.found:
         outcome = made.get(face.number, face.reason)

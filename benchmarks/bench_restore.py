@@ -1,0 +1,126 @@
+"""Faces restored per second, end to end, and where the time goes: reading, finding, thumbnails, network, pasting, writing.
+
+Times are processor time of this process, for the machine may do other work; with two threads the wall's clock is shown too.
+Finding faces (by MTCNN, a network as well) and restoring are listed apart: the share outside the network counts all but the
+restoring pipeline, and, in a second figure, all but both networks. The pictures are those of `make_small_faces.py`.
+
+    python benchmarks/bench_restore.py small/pictures --pipeline runs/pro-uigan
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from occface import faces
+from occface.faces import detect
+from occface.images import encode_jpeg, encode_png
+from occface.restoring.folder import face_pictures
+from occface.restoring.inputs import list_photos, read_photo
+from occface.restoring.photograph import Finder, FoundFace, finish
+from occface.restoring.restorer import BATCH, Restorer
+from occface.restoring.thumbnails import from_crop
+
+STEPS = ("read", "find faces", "align", "network", "paste", "draw and encode", "write")
+
+
+class Clock:
+    """Adds up processor and wall time by the name of the step."""
+
+    def __init__(self) -> None:
+        self.cpu: dict[str, float] = defaultdict(float)
+        self.wall: dict[str, float] = defaultdict(float)
+
+    def __call__(self, step: str, work: Callable[..., Any], *arguments: Any) -> Any:
+        """Return what `work` returns, and add the time that it took."""
+        cpu, wall = time.process_time(), time.perf_counter()
+        try:
+            return work(*arguments)
+        finally:
+            self.cpu[step] += time.process_time() - cpu
+            self.wall[step] += time.perf_counter() - wall
+
+
+def measure(folder: Path, restorer: Restorer, out: Path, detectors: tuple[str, ...]) -> dict[str, Any]:
+    clock, finder, restored = Clock(), Finder(detectors), 0
+    tools, landmarker = finder.tools()
+    photos = list_photos([folder])
+    first, _ = read_photo(photos[0])
+    finder.find(first, restorer.degradation, restorer.landmarker)  # loads the models
+    batch: list[tuple[Any, Any, list[Any]]] = []
+
+    def flush() -> None:
+        nonlocal restored
+        thumbnails = [thumbnail for *_, found in batch for _, thumbnail in found]
+        made = iter(clock("network", restorer.run, thumbnails))
+        restored += len(thumbnails)
+        for photo, image, found in batch:
+            results = {face.number: next(made) for face, _ in found}
+            whole = clock("paste", finish, image, [face for face, _ in found], results)
+            drawn = {number: clock("draw and encode", face_pictures, each) for number, each in results.items()}
+            pictures = {f"{number}-{name}": picture for number, each in drawn.items() for name, picture in each.items()}
+            coded = {name: clock("draw and encode", encode_png, picture) for name, picture in pictures.items()}
+            coded["restored"] = clock("draw and encode", encode_jpeg, whole.image)
+            for name, data in coded.items():
+                clock("write", (out / f"{photo.name}-{name}").write_bytes, data)
+        batch.clear()
+
+    for photo in photos:
+        image, _ = clock("read", read_photo, photo)
+        detections: list[detect.Detection] = clock("find faces", faces.find_faces, image, tools, "all")
+        found = []
+        for number, detection in enumerate(detections, 1):
+            aligned = clock("align", faces.align_found, image, detection, landmarker)
+            side = 128 / float((aligned.transform[0, :2] ** 2).sum() ** 0.5)
+            thumbnail = clock("align", from_crop, aligned.hr, None, restorer.degradation, side)
+            found.append((FoundFace(number, thumbnail, aligned), thumbnail))
+        batch.append((photo, image, found))
+        if sum(len(each) for *_, each in batch) >= BATCH:
+            flush()
+    flush()
+    total = sum(clock.cpu.values())
+    return {
+        "pictures": len(photos),
+        "faces": restored,
+        "threads": torch.get_num_threads(),
+        "cpu_seconds": {step: round(clock.cpu[step], 4) for step in STEPS},
+        "faces_per_cpu_second": restored / total,
+        "faces_per_wall_second": restored / sum(clock.wall.values()),
+        "share_outside_pipeline": 1 - clock.cpu["network"] / total,
+        "share_outside_both_networks": 1 - (clock.cpu["network"] + clock.cpu["find faces"]) / total,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pictures", type=Path)
+    parser.add_argument("--pipeline", default="pro-uigan")
+    parser.add_argument("--detectors", default="mtcnn+dlib")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args()
+    restorer = Restorer.from_pretrained(options.pipeline, device="cpu")
+    with tempfile.TemporaryDirectory() as out:
+        figures = measure(options.pictures, restorer, Path(out), tuple(options.detectors.split("+")))
+    if options.json:
+        print(json.dumps(figures))
+        return
+    print(f"{figures['faces']} faces in {figures['pictures']} pictures, {figures['threads']} threads")
+    for step, seconds in figures["cpu_seconds"].items():
+        share = seconds / sum(figures["cpu_seconds"].values())
+        print(f"{step:<18} {1e3 * seconds / figures['faces']:8.1f} ms per face {share:7.1%}")
+    print(f"faces per second of processor time {figures['faces_per_cpu_second']:10.2f}")
+    print(f"faces per second of the wall's clock {figures['faces_per_wall_second']:8.2f}")
+    print(f"share outside the pipeline {figures['share_outside_pipeline']:18.1%}")
+    print(f"share outside it and the detector {figures['share_outside_both_networks']:11.1%}")
+
+
+if __name__ == "__main__":
+    main()
