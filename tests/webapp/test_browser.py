@@ -121,6 +121,10 @@ def test_upload_paint_restore_edit_and_save(tab, faces_folder, runs, tmp_path):
     tab.mouse.up()
     tab.wait_for_selector("#occ-edited img[alt=Edited]")
     assert np.any(picture(tab, "#occ-edited img[alt=Edited]") != shown)
+    assert float(slider.input_value()) == 2
+    tab.get_by_role("button", name="All to the middle").click()
+    tab.wait_for_selector("#occ-edited img", state="detached")
+    assert float(slider.input_value()) == 0
 
 
 def test_bad_uploads_are_one_line(tab, tmp_path):
