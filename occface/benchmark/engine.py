@@ -206,7 +206,6 @@ def run_benchmark(
     parallel.check_backend(backend, scheduler)
     wanted = load_recipe(recipe)
     folder = Path(out)
-    broken: dict[str, str] = {}
     if strategy != "only-cache":
         plan = make_plan(wanted, folder, limit)  # refuses what cannot be before anything is written
         place = Place(folder, device, workers, backend, scheduler)
@@ -218,10 +217,11 @@ def run_benchmark(
         if not shown:
             name, why = next(iter(broken.items()), ("the recipe", "it asks for no scores"))
             raise OccfaceError(f"nothing was scored, {len(broken)} steps failed; the first: {name}: {why}")
-        files.write_json(folder / "scores" / LIST, {"scores": shown, "efficiency": timed, "notes": wanted.notes})
+        listed = {"scores": shown, "efficiency": timed, "notes": wanted.notes, "broken": broken}
+        files.write_json(folder / "scores" / LIST, listed)
     from occface.benchmark.show import show_benchmark  # it draws with matplotlib, which takes long to import
 
-    return show_benchmark(folder, wanted, broken)
+    return show_benchmark(folder, wanted)
 
 
 def _carry_out(plan: Plan, place: Place, strategy: str, limit: int | None) -> dict[str, str]:

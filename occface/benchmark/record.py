@@ -94,6 +94,11 @@ class Record:
         return dict(self._listed.get("notes", {}))
 
     @property
+    def broken(self) -> dict[str, str]:
+        """Steps of the recipe that failed, or waited for one that did, and why."""
+        return dict(self._listed.get("broken", {}))
+
+    @property
     def failed(self) -> int:
         """Images that failed: those in score rows, and those that were to be shown and not scored."""
         return sum(facts["failed"] + len(facts.get("pictured_failed", ())) for facts in self._facts.values())
@@ -114,9 +119,10 @@ class Record:
         """The numbers that belong to sets of images."""
         keys = ("dataset", "mask_type", "order", "pipeline", "trained_on", "mask_given")
         rows = [
-            {**{key: one.row[key] for key in keys}, "metric": name, "value": value, "n": one.facts["rows"]}
+            {**{key: one.row[key] for key in keys}, "metric": name, "value": value, "n": facts["rows"] - facts["failed"]}
             for one in self.shown
-            for name, value in one.facts["sets"].items()
+            for facts in (one.facts,)
+            for name, value in facts["sets"].items()
         ]
         return pd.DataFrame(rows, columns=[*keys, "metric", "value", "n"])
 

@@ -49,7 +49,7 @@ _LIKE = re.compile(r"in the manner of Fig\. (\d+)")
 _TRAINED = ("pipeline", "trained_on", "method")
 
 
-def show_benchmark(folder: Path, recipe: Recipe, broken: Mapping[str, str]) -> Benchmark:
+def show_benchmark(folder: Path, recipe: Recipe) -> Benchmark:
     """Write ``tables/``, ``figures/``, ``claims.csv`` and ``report.html`` from what the folder holds.
 
     Parameters
@@ -58,15 +58,13 @@ def show_benchmark(folder: Path, recipe: Recipe, broken: Mapping[str, str]) -> B
         The benchmark's folder.
     recipe : Recipe
         What was asked for.
-    broken : mapping of str to str
-        Steps that failed, and why.
     """
     record = Record(folder)
     with ThreadPoolExecutor(1) as beside:  # reading and writing pictures leaves the processor to Python code in between
-        return _shown(record, recipe, broken, beside.submit(draw_grids, record))
+        return _shown(record, recipe, beside.submit(draw_grids, record))
 
 
-def _shown(record: Record, recipe: Recipe, broken: Mapping[str, str], grids: Future[dict[str, Path]]) -> Benchmark:
+def _shown(record: Record, recipe: Recipe, grids: Future[dict[str, Path]]) -> Benchmark:
     folder = record.folder
     frames = replace(record.frames, trainings=_trainings(record))
     tables = {key: table for key, spec in TABLES.items() if (table := spec.build(frames)) is not None}
@@ -95,7 +93,7 @@ def _shown(record: Record, recipe: Recipe, broken: Mapping[str, str], grids: Fut
         notes.append(f"{failed} images failed; they are counted in every table, and in no mean.")
     if record.failed > failed:
         notes.append(f"{record.failed - failed} more images failed that were to be shown, and not scored.")
-    notes += [f"Not done: {name} ({why})." for name, why in broken.items()]
+    notes += [f"Not done: {name} ({why})." for name, why in record.broken.items()]
     drawings, pictures = (_noted(found, record.notes) for found in (_curves(frames, folder / "figures"), grids.result()))
     absent = _absent(tables, drawings | pictures, record.notes)
     sections = [
@@ -112,7 +110,7 @@ def _shown(record: Record, recipe: Recipe, broken: Mapping[str, str], grids: Fut
     write_report(folder, recipe.title, [part for part in sections if part.tables or part.figures], _facts(record), notes)
     printed = [f"{TABLES[key].title}\n\n{markdown(table)}\n{table.attrs.get('caption', '')}\n" for key, table in tables.items()]
     printed += [claims_markdown(claims), *notes]
-    return Benchmark(folder, tables, claims, "\n".join(printed), record.failed, dict(broken))
+    return Benchmark(folder, tables, claims, "\n".join(printed), record.failed, record.broken)
 
 
 def _claims(claims: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -72,8 +72,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory, dataset_path: Path, parsed_p
 def unshown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave tables, figures and report out, which take most of the time of small benchmarks."""
 
-    def counted(folder: Path, recipe: object, broken: dict[str, str]) -> Benchmark:
-        return Benchmark(folder, {}, pd.DataFrame(), "", Record(folder).failed, dict(broken))
+    def counted(folder: Path, recipe: object) -> Benchmark:
+        record = Record(folder)
+        return Benchmark(folder, {}, pd.DataFrame(), "", record.failed, record.broken)
 
     monkeypatch.setattr(show, "show_benchmark", counted)
 

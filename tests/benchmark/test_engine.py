@@ -144,6 +144,7 @@ def test_a_training_that_fails_stops_only_what_needs_it(tmp_path, recipe, ran, c
         "data faces": "done", BOTH[0]: "done", "train toy on faces": "failed", "score toy on faces, square": "failed",
         "time toy": "failed",
     }  # fmt: skip
+    assert run(learning(recipe, explode_at=1), tmp_path, strategy="only-cache").broken == done.broken
     record = files.read_json(tmp_path / "plan.json")["steps"]
     assert record["time toy"]["error"] == "waits for: train toy on faces"
     missing = {step["name"]: step["seconds"] for step in plan_benchmark(learning(recipe), tmp_path).steps}

@@ -78,7 +78,9 @@ def mean_table(
             parts.append((means[column] * quantity.factor).rename(f"{quantity.title}{suffix}"))
         parts.append(means["n"].rename(f"{quantity.title}{N_SUFFIX}"))
     if sets is not None and not sets.empty:
-        parts += _of_sets(with_titles(sets, apart), by)
+        # Together, so that a row's title in the one is its title in the other.
+        together = with_titles(pd.concat([scores, sets], ignore_index=True), apart)
+        parts += _of_sets(together.iloc[len(scores) :], by)
     errors = named.assign(failed=named["error"] != "").groupby(by, sort=False)["failed"]
     failed = errors.sum()
     parts.append((errors.size() - failed).rename("n"))

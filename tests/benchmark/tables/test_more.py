@@ -48,6 +48,17 @@ def test_more_shows_what_was_scored_and_sets_beside_it(cell: _Cell) -> None:
     assert table.loc[("square", "joint", "Pro-UIGAN"), "demo"][names].tolist() == [np.mean([0.2, 0.4]), 11, 7.5, 2]
 
 
+def test_numbers_of_sets_stand_in_the_rows_of_their_images(cell: _Cell) -> None:
+    rows = pd.concat([cell("pro-uigan", stlpips=[0.2, 0.4], trained_on=name) for name in ("here", "there")])
+    keys = ["dataset", "mask_type", "order", "pipeline", "trained_on", "mask_given"]
+    sets = rows[keys].head(1).assign(metric="frechet", value=7.5, n=2)  # of one of the two trainings alone
+    table = TABLES["more"].build(Frames(rows, sets))
+    assert table is not None
+    assert table.index.get_level_values("method").tolist() == ["Pro-UIGAN (trained on here)", "Pro-UIGAN (trained on there)"]
+    assert table[("demo", "Frechet")].tolist()[0] == 7.5
+    assert table[("demo", "Frechet n")].fillna(0).tolist() == [2, 0]
+
+
 def test_more_shows_metrics_of_plug_ins_but_no_texts(cell: _Cell, monkeypatch: pytest.MonkeyPatch) -> None:
     known = {name: quantities.Column(name, False, f"Their {name}") for name in ("their_distance", "their_word")}
     monkeypatch.setattr(quantities, "_asked", lambda name: known.get(name) or column(name))
