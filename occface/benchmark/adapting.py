@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from occface.benchmark.engine import Benchmark
-from occface.benchmark.recipe import load_recipe, packaged_recipes
+from occface.benchmark.recipe import REFERENCE, load_recipe, packaged_recipes
 from occface.benchmark.tables import TABLES, markdown
 from occface.errors import UsageError
 from occface.parallel import default_workers
@@ -16,6 +17,8 @@ from occface.registry import did_you_mean
 from occface.training.devices import resolve
 
 __all__ = ["adapted_recipe", "check_tables", "list_recipes", "only_tables", "replace_data", "require_data", "workers_for"]
+
+log = logging.getLogger("occface")
 
 #: What generated faces are asked for by, and photographs are not.
 _OF_GENERATED = ("count", "truncation", "identities", "poses", "expressions")
@@ -106,7 +109,7 @@ def _replaced(entry: Any, place: str) -> Any:
 
 
 def _without(values: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
-    """Return a recipe without some data sets: in no comparison, nor what was to be trained on them."""
+    """Return a recipe without some data sets: they are in no comparison, and nothing is trained on them or asks for that."""
     comparisons = []
     for part in values["comparisons"]:
         left = {key: [name for name in part[key] if name not in names] for key in ("datasets", "trained_on")}
@@ -116,12 +119,28 @@ def _without(values: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
         raise UsageError(f"without {', '.join(sorted(names))} nothing of the recipe is left: give one of them a place")
     run = {name for part in comparisons for name in part.get("pipelines", ())}
     changed: dict[str, Any] = {**values, "comparisons": comparisons}
+    if "methods" in values:
+        changed["methods"] = {name: _not_asking(name, entry, names) for name, entry in values["methods"].items()}
     if "timing" in values:
         timing = values["timing"]
         changed["timing"] = {**timing, "pipelines": [name for name in timing["pipelines"] if name in run]}
     if "limits" in values:
         changed["limits"] = {name: limit for name, limit in values["limits"].items() if name in run}
     return changed
+
+
+def _not_asking(name: str, entry: Any, without: set[str]) -> Any:
+    """Return a method's entry without the settings that name a training on a data set that is left out."""
+    if not isinstance(entry, Mapping) or not entry.get("set"):
+        return entry
+    asking = {
+        key
+        for key, value in entry["set"].items()
+        if isinstance(value, str) and any(asked.partition("/")[2] in without for asked in REFERENCE.findall(value))
+    }
+    for key in asking:
+        log.warning("%s: '%s' (%s) is left out, with its data set", name, key, entry["set"][key])
+    return {**entry, "set": {key: value for key, value in entry["set"].items() if key not in asking}}
 
 
 def require_data(values: Mapping[str, Any]) -> None:

@@ -152,6 +152,15 @@ def test_any_one_data_set_may_be_left_out(name, monkeypatch):
         assert dataset not in str([part["datasets"] + part["trained_on"] for part in left["comparisons"]]).split("'")
 
 
+def test_what_asks_for_a_training_on_a_data_set_left_out_is_left_out_and_said(monkeypatch, caplog):
+    monkeypatch.setattr(adapting, "require_data", lambda values: None)
+    assert load_recipe("gpu").methods["gfc"].settings == {"parser": "@face-parser/CelebA-HQ"}
+    assert adapting.adapted_recipe("gpu", {"Helen": ""})["methods"]["gfc"]["set"] == {"parser": "@face-parser/CelebA-HQ"}
+    assert caplog.messages == []
+    assert adapting.adapted_recipe("gpu", {"CelebA-HQ": ""})["methods"]["gfc"]["set"] == {}
+    assert caplog.messages == ["gfc: 'parser' (@face-parser/CelebA-HQ) is left out, with its data set"]
+
+
 def test_data_sets_are_made_by_all_processors_beside_accelerators_too(monkeypatch):
     assert adapting.workers_for("cpu") == default_workers()
     with pytest.raises(UsageError, match="unknown device 'gpu'"):
