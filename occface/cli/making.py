@@ -36,7 +36,9 @@ def demo(as_json: bool, **options: Any) -> None:
 @click.command("make-dataset", cls=OneCommand)
 @click.argument("source")
 @click.argument("output", type=click.Path(path_type=Path))
-@click.option("--source-type", default="auto", help="auto, folder, celeba-hq, multi-pie, helen, synthetic or synthetic-grid.")
+@click.option(
+    "--source-type", default="auto", help="auto, folder, celeba-hq, multi-pie, helen, synthetic, synthetic-grid or mixed."
+)
 @click.option(
     "--protocol",
     help="Selection and split of a published data set: paper; celeba (celeba-hq), all (multi-pie), plain (helen), free.",
@@ -86,8 +88,8 @@ def demo(as_json: bool, **options: Any) -> None:
 def make_dataset(source: str, output: Path, as_json: bool, **options: Any) -> None:
     """Make OUTPUT, an HDF5 file of occluded LR / non-occluded HR pairs, from SOURCE.
 
-    SOURCE is a folder of photographs (CelebA-HQ, Multi-PIE and Helen are known by their layout), or `synthetic` for
-    generated faces.
+    SOURCE is a folder of photographs (CelebA-HQ, Multi-PIE and Helen are known by their layout), `synthetic` for
+    generated faces, or a YAML file that lists several of these (docs/sources.md).
     """
     from occface.dataset.config import DatasetConfig
     from occface.dataset.make import make_dataset as make

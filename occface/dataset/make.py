@@ -234,11 +234,11 @@ def _listing_hash(photos: Iterable[Photo]) -> str:
 
 
 def _known_faces(data: DatasetFile) -> Iterator[KnownFace]:
-    """Yield the faces of a data set with their boxes and landmarks, in pixels of their photographs, each once."""
+    """Yield the faces of photographs that are files, with their boxes and landmarks in the photographs' pixels, each once."""
     for split in data.splits:
         columns = data.columns(split)
         for row, (path, labels) in enumerate(zip(columns["path"], columns["labels"], strict=True)):
-            if not files.parse_json_object(labels).keys() & {"turns", "mirrored"}:
+            if path and not files.parse_json_object(labels).keys() & {"turns", "mirrored"}:
                 face = data.record(split, row, ["box", "landmarks", "transform"])
                 x0, y0, x1, y1 = face["box"].tolist()
                 yield KnownFace(path, (x0, y0, x1, y1), align.apply(align.inverse(face["transform"]), face["landmarks"]))

@@ -22,6 +22,7 @@ SOURCES: Registry[type[Source]] = Registry(
         "celeba-hq": "occface.sources.celeba_hq:CelebAHQSource",
         "folder": "occface.sources.folder:FolderSource",
         "helen": "occface.sources.helen:HelenSource",
+        "mixed": "occface.sources.mixed:MixedSource",
         "multi-pie": "occface.sources.multi_pie:MultiPIESource",
         "synthetic": "occface.sources.synthetic:SyntheticSource",
         "synthetic-grid": "occface.sources.grid:GridSource",
@@ -41,7 +42,7 @@ def open_source(place: str, kind: str = "auto", **settings: Any) -> Source:
     Parameters
     ----------
     place : str
-        A folder, or the word ``synthetic``.
+        A folder, the word ``synthetic``, or a YAML file that lists several sources.
     kind : str
         A name in `SOURCES`. With ``auto`` a folder is looked at for the layout of a published data set, and generated faces
         come as a grid where ``identities`` are asked for.
@@ -65,7 +66,7 @@ def open_source(place: str, kind: str = "auto", **settings: Any) -> Source:
     if generated and table is not None:
         raise UsageError("generated faces have no files: known faces (--faces-file) are for photographs")
     source: Any = SOURCES.get(kind)
-    fields = {field.name: field for field in dataclasses.fields(source)}
+    fields = {field.name: field for field in dataclasses.fields(source) if field.init}
     wanted = {name: value for name, value in wanted.items() if name in fields or name not in {"seed", "max_pixels"}}
     strange = sorted(set(wanted) - set(fields))
     if strange:
@@ -81,9 +82,9 @@ def open_source(place: str, kind: str = "auto", **settings: Any) -> Source:
 
 
 def _kind(place: str) -> str:
-    """Return which kind of source a folder is."""
+    """Return which kind of source a place is."""
     if not Path(place).is_dir():
-        return "folder"
+        return "mixed" if place.endswith((".yaml", ".yml")) else "folder"
     with contextlib.suppress(OSError):  # a folder that cannot be entered: opened as a plain one, it says so
         for kind, module in _LAYOUTS.items():
             if importlib.import_module(module).looks_like(Path(place)):
