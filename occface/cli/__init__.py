@@ -10,7 +10,7 @@ import click
 from occface import __version__
 from occface.cli.asking import assets, info, verify
 from occface.cli.base import CONTEXT, Commands
-from occface.cli.making import benchmark, demo, make_dataset, train
+from occface.cli.making import benchmark, demo, make_dataset, relabel, train
 from occface.cli.page import app
 from occface.cli.restoring import edit, export, restore
 
@@ -26,5 +26,5 @@ def main() -> None:
         logging.getLogger("occface").setLevel(logging.INFO)
 
 
-for command in (demo, make_dataset, train, benchmark, restore, edit, app, export, info, verify, assets):
+for command in (demo, make_dataset, relabel, train, benchmark, restore, edit, app, export, info, verify, assets):
     main.add_command(command)

@@ -11,7 +11,7 @@ import click
 from occface.cli.base import OneCommand, common, list_of, places_of, print_result, settings_of
 from occface.errors import UsageError
 
-__all__ = ["benchmark", "demo", "make_dataset", "train"]
+__all__ = ["benchmark", "demo", "make_dataset", "relabel", "train"]
 
 
 @click.command(cls=OneCommand)
@@ -120,6 +120,25 @@ def make_dataset(source: str, output: Path, as_json: bool, **options: Any) -> No
     )
     made = make(opened, output, config, workers=workers, **running)
     print_result(as_json, made.as_dict(), made.text())
+
+
+@click.command(cls=OneCommand)
+@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("output", type=click.Path(path_type=Path))
+@click.option("--lr-landmarks", required=True, help="What finds them: dlib, fan, or fan:RUN, a run of `train fan`.")
+@common("workers", "overwrite", "json")
+def relabel(data: Path, output: Path, lr_landmarks: str, workers: int | None, overwrite: bool, as_json: bool) -> None:
+    """Copy DATA, a data set, to OUTPUT with the landmarks of its LR faces found anew.
+
+    So that a FAN that was trained on a data set can give it its landmarks, and nothing else is made twice.
+    """
+    from occface.dataset.reader import DatasetFile
+    from occface.dataset.relabel import relabel as find_anew
+    from occface.faces.trained_fan import named
+    from occface.parallel import default_workers
+
+    done = find_anew(DatasetFile(data), output, named(lr_landmarks), workers=workers or default_workers(), overwrite=overwrite)
+    print_result(as_json, done.as_dict(), done.text())
 
 
 @click.command(cls=OneCommand)
