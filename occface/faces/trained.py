@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from occface import files
+from occface import assets, files
 from occface.errors import UsageError, first_line
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def find_weights(run: str | os.PathLike[str], method: str) -> tuple[str, str]:
     Parameters
     ----------
     run : path
-        A run folder, or the ``.safetensors`` file in it.
+        A run folder, the ``.safetensors`` file in it, or ``shipped:NAME`` for weights that come with the package.
     method : str
         Whose weights they should be; it is named in the error alone, as nothing is opened here.
 
@@ -37,7 +37,7 @@ def find_weights(run: str | os.PathLike[str], method: str) -> tuple[str, str]:
     UsageError
         If there are none.
     """
-    given = Path(run).absolute()
+    given = assets.run_folder(run).absolute()
     path = given / _WEIGHTS if given.is_dir() else given
     if path.suffix != ".safetensors" or not path.is_file():
         raise UsageError(f"expected a run folder of method '{method}' at {run}: train one by `occface train {method}`")

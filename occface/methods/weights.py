@@ -17,13 +17,13 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from occface import files
+from occface import assets, files
 from occface.errors import UsageError, first_line
 from occface.methods import METHODS
 from occface.methods.base import Method, TrainableMethod, resolve
 from occface.pickles import holds_code
 
-__all__ = ["SCHEMA", "LoadedMethod", "load_method", "misfit", "save_weights", "untrained"]
+__all__ = ["CARD", "SCHEMA", "WEIGHTS", "LoadedMethod", "load_method", "misfit", "save_weights", "untrained", "write_weights"]
 
 WEIGHTS = "weights.safetensors"
 CARD = "weights.json"
@@ -73,9 +73,13 @@ def save_weights(folder: str | os.PathLike[str], generator: nn.Module, card: dic
 
     The card must say at least ``method`` and ``config``, from which `load_method` builds the network.
     """
-    state = {name: value.detach().cpu().contiguous() for name, value in generator.state_dict().items()}
+    return write_weights(folder, generator.state_dict(), card)
+
+
+def write_weights(folder: str | os.PathLike[str], state: Mapping[str, torch.Tensor], card: dict[str, Any]) -> dict[str, Any]:
+    """Do what `save_weights` does for a network's state, whose numbers may be of half precision."""
     path = Path(folder) / WEIGHTS
-    files.write_bytes(path, safetensors.torch.save(state))
+    files.write_bytes(path, safetensors.torch.save({name: value.detach().cpu().contiguous() for name, value in state.items()}))
     card = {"schema": SCHEMA, **card, "sha256": files.sha256_file(path), "bytes": path.stat().st_size}
     files.write_json(path.with_suffix(".json"), card)
     return card
@@ -87,7 +91,8 @@ def load_method(path: str | os.PathLike[str], device: str | torch.device = "cpu"
     Parameters
     ----------
     path : path
-        A run folder, or a ``.safetensors`` file with its card (``.json``) beside it.
+        A run folder, a ``.safetensors`` file with its card (``.json``) beside it, or ``shipped:NAME`` for weights that come
+        with the package.
     device : str or torch.device
         Where to put it.
 
@@ -98,7 +103,7 @@ def load_method(path: str | os.PathLike[str], device: str | torch.device = "cpu"
         method that is not installed or has other settings, or learnt with other weights of another method than those that
         now lie where their settings say.
     """
-    given = Path(path)
+    given = assets.run_folder(path)
     weights = given / WEIGHTS if given.is_dir() else given
     if weights.suffix != ".safetensors" or not weights.is_file():
         raise UsageError(f"expected a run folder with {WEIGHTS}, or a .safetensors file, at {given}: train one")
