@@ -167,8 +167,13 @@ def paper_scores() -> pd.DataFrame:
     >>> len(paper_scores())
     278
     """
-    with package_files("occface.benchmark").joinpath("paper_tables.csv").open(encoding="utf-8") as handle:
-        return pd.read_csv(handle, keep_default_na=False, na_values={"value": [""]})
+    return _read("paper_tables.csv", na_values={"value": [""]})
+
+
+def _read(name: str, **options: Any) -> pd.DataFrame:
+    """Read a table of the package, whose empty cells are texts unless the options say otherwise."""
+    with package_files("occface.benchmark").joinpath(name).open(encoding="utf-8") as handle:
+        return pd.read_csv(handle, keep_default_na=False, **options)
 
 
 def paper_notes(number: str) -> pd.DataFrame:
@@ -177,7 +182,7 @@ def paper_notes(number: str) -> pd.DataFrame:
     Parameters
     ----------
     number : str
-        ``"I"`` to ``"VII"``, or ``"1"`` to ``"7"``.
+        As for `paper_table`.
 
     Returns
     -------
@@ -195,8 +200,7 @@ def paper_notes(number: str) -> pd.DataFrame:
     >>> print(paper_notes("V")["note"][0][:36])
     25.562 here, 25.682 in Tables I to I
     """
-    with package_files("occface.benchmark").joinpath("paper_notes.csv").open(encoding="utf-8") as handle:
-        notes = pd.read_csv(handle, keep_default_na=False, dtype=str)
+    notes = _read("paper_notes.csv", dtype=str)
     return notes[notes["table"] == _roman(number)].reset_index(drop=True)
 
 
@@ -264,7 +268,7 @@ def compare(number: str, table: pd.DataFrame, beside: str | None = None) -> pd.D
     Parameters
     ----------
     number : str
-        The table: ``"I"`` to ``"VII"``, or ``"1"`` to ``"7"``.
+        The table, as for `paper_table`.
     table : pandas.DataFrame
         Ours, as `occface.benchmark.tables.TABLES` builds it.
     beside : str, optional

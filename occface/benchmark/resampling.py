@@ -18,7 +18,7 @@ import numpy as np
 from occface import seeding
 from occface.errors import UsageError
 
-__all__ = ["MeanInterval", "Sample", "flip_signs", "intervals", "means", "sample_of"]
+__all__ = ["MeanInterval", "Sample", "flip_signs", "intervals", "means", "sample_of", "smallest_p"]
 
 #: Up to this many units with a difference, all sign flips are tried: 2**13 of them.
 _EXACT = 13
@@ -78,7 +78,7 @@ def sample_of(values: Any, groups: Any) -> Sample:
     return Sample(found, np.array(codes, int), len(numbers))
 
 
-def intervals(samples: Sequence[Sample], seed: int, level: float, resamples: int) -> list[MeanInterval]:
+def intervals(samples: Sequence[Sample], seed: int = 0, level: float = 0.95, resamples: int = 10_000) -> list[MeanInterval]:
     """Return means with the ends of their percentile bootstrap intervals; both ends NaN where there are fewer than two units.
 
     Samples of equally many units share their draws, so that a table takes few matrix products.
@@ -193,6 +193,26 @@ def flip_signs(sums: np.ndarray, seed: int, resamples: int) -> float:
     blocks = _blocks(_draw_signs, seed, units, resamples)
     k = sum(int(np.count_nonzero(np.abs(signs.astype(float) @ whole) >= reached)) for signs in blocks)
     return (k + 1) / (resamples + 1)
+
+
+def smallest_p(units: int, resamples: int = 10_000) -> float:
+    """Return the smallest p-value that `flip_signs` can give: that of units which all differ in the same way.
+
+    Parameters
+    ----------
+    units : int
+        Independent people or photographs, not images.
+    resamples : int
+        Random signs that are tried, where there are too many units for all.
+
+    Examples
+    --------
+    >>> smallest_p(5), smallest_p(6)
+    (0.0625, 0.03125)
+    """
+    if units < 1:
+        return 1.0
+    return 2.0 ** (1 - units) if units <= _EXACT else 1 / (resamples + 1)
 
 
 def _blocks(draw: Any, seed: int, units: int, resamples: int) -> Iterator[np.ndarray]:

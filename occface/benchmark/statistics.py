@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from occface.benchmark.resampling import MeanInterval, flip_signs, intervals, means, sample_of
+from occface.benchmark.resampling import MeanInterval, flip_signs, intervals, means, sample_of, smallest_p
 from occface.errors import UsageError
 from occface.registry import did_you_mean
 
@@ -31,6 +31,7 @@ __all__ = [
     "independent_units",
     "mean_interval",
     "paired_test",
+    "smallest_p",
     "with_intervals",
 ]
 
@@ -122,15 +123,7 @@ def independent_units(scores: pd.DataFrame) -> pd.Series:
     return scores["dataset"].astype(str) + "/" + who
 
 
-def with_intervals(
-    scores: pd.DataFrame,
-    by: Sequence[str],
-    metrics: Sequence[str],
-    *,
-    seed: int = 0,
-    level: float = 0.95,
-    resamples: int = 10_000,
-) -> pd.DataFrame:
+def with_intervals(scores: pd.DataFrame, by: Sequence[str], metrics: Sequence[str], **options: Any) -> pd.DataFrame:
     """Return mean, interval and n of every metric in every group of score rows.
 
     Parameters
@@ -141,8 +134,8 @@ def with_intervals(
         Columns that make the groups, at least one: ``["dataset", "mask_type", "pipeline"]``.
     metrics : sequence of str
         Columns to average.
-    seed, level, resamples
-        As for `mean_interval`, whose numbers these are, with `independent_units` for groups.
+    **options
+        ``seed``, ``level``, ``resamples`` of `mean_interval`, whose numbers these are, with `independent_units` for groups.
 
     Returns
     -------
@@ -167,7 +160,7 @@ def with_intervals(
         for metric in metrics:
             keys.append((*key, metric))
             samples.append(sample_of(group[metric], who))
-    rows = [(*key, *found) for key, found in zip(keys, intervals(samples, seed, level, resamples), strict=True)]
+    rows = [(*key, *found) for key, found in zip(keys, intervals(samples, **options), strict=True)]
     return pd.DataFrame(rows, columns=[*by, "metric", *MeanInterval._fields])
 
 
@@ -302,16 +295,7 @@ def holm(pvalues: Any) -> np.ndarray:
     return corrected
 
 
-def compare_pipelines(
-    scores: pd.DataFrame,
-    metric: str,
-    against: str | None = None,
-    *,
-    method: str = "permutation",
-    seed: int = 0,
-    level: float = 0.95,
-    resamples: int = 10_000,
-) -> pd.DataFrame:
+def compare_pipelines(scores: pd.DataFrame, metric: str, against: str | None = None, **options: Any) -> pd.DataFrame:
     """Compare pipelines on the images that both scored, within each data set and mask type.
 
     Parameters
@@ -324,8 +308,8 @@ def compare_pipelines(
         The pipeline that all others are compared with, as the columns of the result name it: ``"pro-uigan"``, ``"fcsr-gan
         (mask estimated)"``, ``"pro-uigan (trained on Helen)"`` where that is not the data set itself. Data sets and mask
         types without it have no rows. All pairs by default.
-    method, seed, level, resamples
-        As for `difference_test`, with `independent_units` for groups.
+    **options
+        ``method``, ``seed``, ``level``, ``resamples`` of `difference_test`, with `independent_units` for groups.
 
     Returns
     -------
@@ -360,12 +344,7 @@ def compare_pipelines(
             pairs = list(itertools.combinations(names, 2))
         else:
             pairs = [(name, against) for name in names if name != against] if against in names else []
-        tests = [
-            paired_test(
-                values[a], values[b], groups=units, method=method, seed=seed, level=level, resamples=resamples
-            )._asdict()
-            for a, b in pairs
-        ]
+        tests = [paired_test(values[a], values[b], groups=units, **options)._asdict() for a, b in pairs]
         corrected = holm([test["p"] for test in tests])
         for (a, b), test, p_holm in zip(pairs, tests, corrected, strict=True):
             family = {"dataset": dataset, "mask_type": mask_type, "metric": metric}

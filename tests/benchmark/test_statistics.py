@@ -16,6 +16,7 @@ from occface.benchmark.statistics import (
     independent_units,
     mean_interval,
     paired_test,
+    smallest_p,
     with_intervals,
 )
 from occface.errors import UsageError
@@ -152,6 +153,20 @@ def test_smallest_p_of_random_flips_is_never_zero() -> None:
     assert difference_test(np.full(50, 2.0), resamples=999).p == 1 / 1000
 
 
+@pytest.mark.parametrize("n", [1, 5, 6, 13])
+def test_smallest_p_is_that_of_units_that_all_agree(n: int) -> None:
+    agreeing = 1 + np.random.default_rng(n).random(n)
+    assert smallest_p(n) == difference_test(agreeing).p == 2 / 2**n
+    people = np.repeat(np.arange(n), 3)
+    assert difference_test(np.repeat(agreeing, 3), people).p == smallest_p(n)
+
+
+def test_smallest_p_of_random_flips_is_that_of_their_number() -> None:
+    assert smallest_p(14) == smallest_p(50) == difference_test(np.full(50, 2.0)).p
+    assert smallest_p(50, 999) == difference_test(np.full(50, 2.0), resamples=999).p
+    assert smallest_p(0) == 1.0
+
+
 def test_effect_of_a_pair_has_the_interval_of_its_differences() -> None:
     a, b = _values(30, 1), _values(30, 2)
     found = paired_test(a, b)
@@ -252,6 +267,8 @@ def test_table_of_intervals_holds_those_of_each_group() -> None:
         expected = mean_interval(group[row["metric"]], groups=independent_units(group))
         assert np.array_equal(row[["mean", "low", "high", "n"]].tolist(), expected)
     assert table["n"].tolist()[:2] == [12, 11]
+    narrow = with_intervals(scores, by, ["psnr"], level=0.5).merge(table.query("metric == 'psnr'"), on=[*by, "mean"])
+    assert (narrow["low_x"] > narrow["low_y"]).all()
 
 
 def test_groups_keep_their_order_and_empty_ones_are_shown() -> None:

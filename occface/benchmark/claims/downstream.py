@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
 import pandas as pd
 
-from occface.benchmark.claims.evidence import MEASURES, Evidence, Finding, NotTestableError
+from occface.benchmark.claims.evidence import MEASURES, Evidence, NotTestableError, Where
+from occface.benchmark.claims.findings import FEWEST, Compared, Family, Finding, pooled, single, strongest
 from occface.benchmark.claims.parts import (
     FULL,
     LEADS,
-    ORDER_PAIRS,
+    PAPER_LEADS,
     RIVALS,
     Claim,
-    gain_of_inpainting_first,
-    in_words,
+    best_of_all,
+    decided,
+    inpainting_first,
     lead,
     paper_name,
+    paper_pairs,
     paper_rows,
-    pooled,
-    strongest,
     unscored,
 )
 from occface.benchmark.paper import pipeline_title
@@ -31,6 +32,9 @@ __all__ = ["downstream_claims"]
 
 #: What must be known of costs to compare them.
 _COSTS = {"pipeline", "counted", "parameters", "size_kb", "median_ms", "device", "precision"}
+#: The preset whose networks are as wide as the paper's.
+_PAPER = "paper"
+_LANDMARKER = "FAN"
 
 
 def downstream_claims(evidence: Evidence) -> Iterator[Claim]:
@@ -55,46 +59,74 @@ def _efficiency(evidence: Evidence) -> Iterator[Claim]:
         cells = paper_rows("IV", printed).set_index("method")["value"]
         others = cells.drop("Pro-UIGAN")
         said = f"{name(cells['Pro-UIGAN'])} against {name(others.min())} ({others.idxmin()}) and more"
-        rivals = [pipeline for pipeline in RIVALS if paper_name(pipeline) in others.index]
         timed = column == "median_ms"
-        found = _timed(alike, rivals) if timed else _sized(alike, rivals)
-        for words, rows in found:
-            find = partial(_cost, evidence, rows, column, name)
+        frames = _by_device(alike.get(COUNTED[1])) if timed else alike
+        found = {words: _competing(frame, list(others.index), column) for words, frame in frames.items()}
+        found = {words: rows for words, rows in found.items() if len(rows)}
+        for words, rows in found.items():
+            whole = timed or words == COUNTED[1]
+            find = partial(_cost, rows, column, name, list(others.index), whole)
             said_more = "" if timed else "; what is counted is not said"
             yield Claim(f"{text}, {words}", "IV-G, Table IV", f"{said}{said_more}", find)
         if not found:
             yield Claim(text, "IV-G, Table IV", said, partial(_no_cost, text.partition(": ")[2]))
 
 
-def _sized(alike: Mapping[str, pd.DataFrame], rivals: Sequence[str]) -> list[tuple[str, pd.DataFrame]]:
-    """Return the rows of each way to count."""
-    return [(words, rows) for words, frame in alike.items() if len(rows := _competing(frame, rivals, "size_kb"))]
-
-
-def _timed(alike: Mapping[str, pd.DataFrame], rivals: Sequence[str]) -> list[tuple[str, pd.DataFrame]]:
+def _by_device(whole: pd.DataFrame | None) -> dict[str, pd.DataFrame]:
     """Return the rows of each device and precision; a time is always that of the whole pipeline."""
-    whole = alike.get(COUNTED[1], pd.DataFrame({"device": [], "precision": []}))
-    return [
-        (", ".join(filter(None, where)), rows)
-        for where, frame in whole.groupby(["device", "precision"], sort=False)
-        if len(rows := _competing(frame, rivals, "median_ms"))
-    ]
+    if whole is None:
+        return {}
+    return {", ".join(filter(None, where)): rows for where, rows in whole.groupby(["device", "precision"], sort=False)}
 
 
-def _competing(rows: pd.DataFrame, rivals: Sequence[str], column: str) -> pd.DataFrame:
+def _competing(rows: pd.DataFrame, methods: list[str], column: str) -> pd.DataFrame:
     """Return the rows of Pro-UIGAN and its rivals by pipeline; none where it has no rival, or no number itself."""
+    rivals = [pipeline for pipeline in RIVALS if paper_name(pipeline) in methods]
     found = rows[rows["pipeline"].isin([*rivals, FULL])].dropna(subset=[column])
     found = found.drop_duplicates("pipeline").set_index("pipeline")
     return found if FULL in found.index and len(found) > 1 else found[:0]
 
 
-def _cost(evidence: Evidence, rows: pd.DataFrame, column: str, name: Callable[[float], str]) -> Finding:
-    if column == "size_kb":
-        return evidence.point(rows[column], FULL, name, 1)
-    upper = rows.get("p90_ms")
-    n = int(rows["runs"].min()) if "runs" in rows else 1
-    why = "" if upper is None else f"of our runs nine in ten took less than {name(upper[FULL])}"
-    return evidence.point(rows[column], FULL, name, n, why=why, upper=upper)
+def _cost(rows: pd.DataFrame, column: str, name: Callable[[float], str], methods: list[str], whole: bool) -> Finding:
+    """Compare a cost of Pro-UIGAN with those of its rivals: what decides are networks as wide as the paper's alone.
+
+    Where none of them, or fewer than half of the methods, are so wide, the costs of all are shown, and decide nothing. Nor do
+    those of the whole of Pro-UIGAN in which the landmarker is not counted that it needs for every face.
+    """
+    wide = rows[rows["preset"] == _PAPER]
+    made = {paper_name(pipeline) for pipeline in wide.index.drop(FULL, errors="ignore")}
+    absent = [method for method in methods if method not in made]
+    enough = FULL in wide.index and 2 * len(made) >= len(methods)
+    lacking = [] if enough else [_narrow(rows, absent)]
+    if whole and _LANDMARKER not in rows.loc[FULL, "counted"]:
+        what = "size" if column == "size_kb" else "time"
+        lacking.append(f"the landmarker that Pro-UIGAN needs is not in its {what}: landmarks were given")
+    shown = wide if enough else rows
+    upper = shown.get("p90_ms") if column == "median_ms" else None
+    finding = single(shown[column], FULL, name, upper)
+    why = [finding.why, f"absent: {', '.join(absent)}" if enough and absent else ""]
+    if upper is not None:
+        why.append(f"of our runs nine in ten took less than {name(upper[FULL])}")
+    if not whole:
+        why.append("neither the landmarker that Pro-UIGAN needs is counted, nor the inpainter of the others")
+    return replace(
+        finding,
+        n=int(shown["runs"].min()) if column == "median_ms" and "runs" in shown else 1,
+        why="; ".join(filter(None, why)),
+        compared=Compared(len(shown) - 1, len(made), len(methods)) if enough else finding.compared,
+        lacking="; ".join(lacking),
+    )
+
+
+def _narrow(rows: pd.DataFrame, absent: list[str]) -> str:
+    """Say why costs decide nothing: what presets the networks are of, and which methods have none of the paper's."""
+    presets = [preset for preset in dict.fromkeys(rows["preset"]) if preset not in ("", _PAPER)]
+    if presets:
+        named = " and ".join(f"`{preset}`" for preset in presets)
+        return f"widths of preset{'s' if len(presets) > 1 else ''} {named} are ours, not the paper's"
+    if (rows["preset"] == "").any():
+        return "which presets the networks were built from is not known"
+    return f"too few of the paper's rivals were measured; absent: {', '.join(absent)}"
 
 
 def _kilobytes(value: float) -> str:
@@ -111,18 +143,9 @@ def _no_cost(what: str) -> Finding:
 
 def _geometry(evidence: Evidence) -> Iterator[Claim]:
     for metric, section in (("nrmse_outer_eyes", "V-A"), ("iou", "V-B")):
-        measure = MEASURES[metric]
-        title = measure.title
-        sense = ", lower is better" if measure.lower_is_better else ""
-        find = partial(strongest, evidence, metric, LEADS)
-        yield Claim(f"Pro-UIGAN best of all{sense}: {title}", f"{section}, Table VI", lead("VI", metric), find)
-        gaps = gain_of_inpainting_first("VI", title, measure.lower_is_better)
-        yield Claim(
-            f"PA+SR better than SR+PA{sense}: {title}",
-            "Table VI",
-            in_words(gaps, measure),
-            partial(pooled, evidence, metric, ORDER_PAIRS),
-        )
+        sense = ", lower is better" if MEASURES[metric].lower_is_better else ""
+        yield best_of_all(evidence, metric, f"{section}, Table VI", lead("VI", metric), sense)
+        yield inpainting_first(evidence, metric, "Table VI", "VI", f"PA+SR better than SR+PA{sense}")
     yield Claim(
         "Pro-UIGAN more than 0.05 above every other: IoU",
         "V-B, Table VI",
@@ -133,7 +156,7 @@ def _geometry(evidence: Evidence) -> Iterator[Claim]:
         "Landmarks found better on hallucinated faces than on occluded LR faces enlarged: NRMSE",
         "V-A",
         "hallucination eases alignment (no number for the LR faces)",
-        partial(pooled, evidence, "nrmse_outer_eyes", [(FULL, "bicubic")]),
+        partial(decided, pooled, evidence, "nrmse_outer_eyes", [(FULL, "bicubic")]),
     )
     yield unscored(
         "Useful landmark heatmaps in spite of wrong landmarks of the LR face",
@@ -146,11 +169,11 @@ def _geometry(evidence: Evidence) -> Iterator[Claim]:
 def _margin(evidence: Evidence, margin: float) -> Finding:
     wide = evidence.table("iou")
     found = [
-        evidence.compare(f"Pro-UIGAN against {pipeline_title(rival)} + {margin:g}", wide[FULL], wide[rival] + margin)
-        for rival in RIVALS
-        if FULL in wide and rival in wide
+        evidence.compare(f"{pipeline_title(a)} against {pipeline_title(b)} + {margin:g}", wide[a], wide[b] + margin, (a, b))
+        for a, b in LEADS
+        if a in wide and b in wide
     ]
-    return evidence.strongest(found, MEASURES["iou"], "IoU of Pro-UIGAN and of others")
+    return strongest(evidence, Family(MEASURES["iou"], found, "IoU of Pro-UIGAN and of others", PAPER_LEADS))
 
 
 def _recognition(evidence: Evidence) -> Iterator[Claim]:
@@ -166,7 +189,7 @@ def _recognition(evidence: Evidence) -> Iterator[Claim]:
 def _recognised(evidence: Evidence, metric: str) -> Finding:
     if not evidence.recognition:
         raise NotTestableError("needs masks over parts of the face (eyes, nose, mouth, half)")
-    return strongest(evidence, metric, LEADS, evidence.recognition)
+    return decided(strongest, evidence, metric, LEADS, Where(evidence.recognition))
 
 
 def _expression(evidence: Evidence) -> Iterator[Claim]:
@@ -176,17 +199,13 @@ def _expression(evidence: Evidence) -> Iterator[Claim]:
     rows = paper_rows("VII", "expression_accuracy_percent").set_index(["order", "method"])["value"]
     ours = rows["joint", "Pro-UIGAN"]
     rivals = rows[~rows.index.isin([("joint", "Pro-UIGAN")]) & (rows.index.get_level_values("order") != "reference")]
-    find = partial(strongest, evidence, metric, LEADS)
-    said = f"{ours:.2f} % against {rivals.max():.2f} % ({rivals.idxmax()[1]})"
-    yield Claim(f"Pro-UIGAN best of all: {measure.title}", source, said, find)
+    yield best_of_all(evidence, metric, source, f"{ours:.2f} % against {rivals.max():.2f} % ({rivals.idxmax()[1]})")
     low, high = rows["reference", "Occluded-LR"], rows["reference", "Non-occluded-HR"]
-    find = partial(pooled, evidence, metric, [(FULL, "bicubic")])
+    find = partial(decided, pooled, evidence, metric, [(FULL, "bicubic")])
     yield Claim(f"Pro-UIGAN above occluded LR faces: {measure.title}", source, f"{ours:.2f} % against {low:.2f} %", find)
-    find = partial(pooled, evidence, metric, [("hr", FULL)])
+    find = partial(decided, pooled, evidence, metric, [("hr", FULL)])
     yield Claim(f"True HR faces above Pro-UIGAN: {measure.title}", source, f"{high:.2f} % against {ours:.2f} %", find)
-    gaps = gain_of_inpainting_first("VII", "expression_accuracy_percent")
-    find = partial(pooled, evidence, metric, ORDER_PAIRS)
-    yield Claim(f"PA+SR above SR+PA: {measure.title}", source, in_words(gaps, measure), find)
+    yield inpainting_first(evidence, metric, source, "VII", "PA+SR above SR+PA")
     yield Claim(
         f"Pro-UIGAN above occluded LR faces for every expression: {measure.title}",
         "V-D, Fig. 16",
@@ -203,19 +222,15 @@ def _each_expression(evidence: Evidence) -> Finding:
         expressions = pd.Series([evidence.expressions[face] for face in faces], wide.index, dtype=object)
         for name in sorted(set(expressions) - {""}):
             chosen = wide[expressions == name]
-            found.append(evidence.compare(str(name), chosen[FULL], chosen["bicubic"]))
+            found.append(evidence.compare(str(name), chosen[FULL], chosen["bicubic"], (FULL, "bicubic")))
     needs = "expression accuracy of Pro-UIGAN and Bicubic on labelled faces"
-    return evidence.strongest(found, MEASURES["expression_correct"], needs)
+    return strongest(evidence, Family(MEASURES["expression_correct"], found, needs))
 
 
 def _looks(evidence: Evidence) -> Iterator[Claim]:
     said = "more photo-realistic than the others (pictures, no number; here by a distance between images)"
-    yield Claim(
-        "Pro-UIGAN closest to the true faces to the eye: ST-LPIPS",
-        "IV-B, Fig. 5",
-        said,
-        partial(strongest, evidence, "stlpips", LEADS),
-    )
+    text = "Pro-UIGAN closest to the true faces to the eye"
+    yield best_of_all(evidence, "stlpips", "IV-B, Fig. 5", said, text=text)
     said = said.replace("images", "sets of images")
     yield Claim("Pro-UIGAN most like true faces: Frechet distance", "IV-B, Fig. 5", said, partial(_frechet, evidence))
     for text, source, what in (
@@ -235,20 +250,45 @@ def _frechet(evidence: Evidence) -> Finding:
     rows = evidence.sets
     if {"metric", "value", "n"} <= set(rows):
         rows = rows[(rows["metric"] == "frechet") & rows["mask_type"].isin(evidence.main) & rows["value"].notna()]
-    found = []
-    for (dataset, mask_type), group in rows.groupby(["dataset", "mask_type"], sort=True):
-        rivals = group[group["pipeline"].isin([*RIVALS, FULL])].set_index("pipeline")
-        if FULL not in rivals.index:
-            continue
-        n = int(rivals["n"][FULL])
-        alike = rivals[rivals["n"] == n]  # the fewer faces the larger the distance: others cannot be compared
-        if len(alike) > 1:
-            less = ", ".join(map(pipeline_title, rivals.index[rivals["n"] != n]))
-            why = f"{mask_type} masks" + (f"; of other numbers of faces, and not compared: {less}" if less else "")
-            found.append(evidence.point(alike["value"], FULL, lambda x: f"{x:.3f}", n, dataset, why))
+    found = [
+        finding
+        for (dataset, mask_type), group in rows.groupby(["dataset", "mask_type"], sort=True)
+        if (finding := _distances(evidence, dataset, mask_type, group.set_index("pipeline"))) is not None
+    ]
     if not found:
-        raise NotTestableError("needs Frechet distances of Pro-UIGAN and of others on the same faces")
+        raise NotTestableError(
+            "needs Frechet distances of Pro-UIGAN and of at least half of the paper's rivals on the same "
+            f"{FEWEST} or more people or photographs"
+        )
     shown = min(found, key=lambda finding: finding.effect)
     agree = sum(finding.effect > 0 for finding in found)
     why = f"{shown.why}; {agree} of {len(found)} data sets and mask types go the stated way, this is the least"
     return replace(shown, why=why if len(found) > 1 else shown.why)
+
+
+def _distances(evidence: Evidence, dataset: str, mask_type: str, group: pd.DataFrame) -> Finding | None:
+    """Compare the Frechet distances of one data set and mask type; None without enough rivals, or faces."""
+    group = group[group.index.isin([*RIVALS, FULL])]
+    if FULL not in group.index:
+        return None
+    n = int(group["n"][FULL])
+    alike = group[group["n"] == n]  # the fewer faces the larger the distance: others cannot be compared
+    paper = paper_pairs([(rival,) for rival in RIVALS])
+    absent = [rival for (rival,) in paper if rival not in alike.index]
+    scored = evidence.rows
+    faces = scored[(scored["dataset"] == dataset) & (scored["mask_type"] == mask_type) & (scored["pipeline"] == FULL)]
+    units = min(n, evidence.count(faces)) if len(faces) else n
+    if 2 * len(absent) > len(paper) or units < FEWEST:
+        return None
+    finding = single(alike["value"], FULL, lambda distance: f"{distance:.3f}")
+    other = [name for name in group.index if name not in alike.index]
+    where = Where([mask_type], [dataset])
+    missing = evidence.titles([name for name in absent if name not in other], where)
+    why = [
+        finding.why,
+        f"{mask_type} masks",
+        f"of other numbers of faces, and not compared: {', '.join(map(pipeline_title, other))}" if other else "",
+        f"absent: {missing}" if missing else "",
+    ]
+    compared = Compared(len(alike) - 1, len(paper) - len(absent), len(paper))
+    return replace(finding, n=n, units=units, datasets=dataset, why="; ".join(filter(None, why)), compared=compared)

@@ -9,24 +9,27 @@ from functools import partial
 
 import pandas as pd
 
-from occface.benchmark.claims.evidence import MEASURES, Comparison, Evidence, Finding, NotTestableError
+from occface.benchmark.claims.evidence import MEASURES, Comparison, Evidence, NotTestableError, Where
+from occface.benchmark.claims.findings import Family, Finding, pooled, strongest
 from occface.benchmark.claims.parts import (
     FULL,
-    LEADS,
     ORDER_PAIRS,
+    PAPER_LEADS,
     QUALITY,
     RIVALS,
     SEQUENTIAL,
     SUPER_RESOLVERS,
     Claim,
     all_printed,
+    best_of_all,
+    decided,
     gain_of_inpainting_first,
     in_words,
+    inpainting_first,
     lead,
+    paper_pairs,
     paper_rows,
-    pooled,
     printed,
-    strongest,
 )
 from occface.benchmark.paper import pipeline_title
 
@@ -60,18 +63,13 @@ def _orders(evidence: Evidence) -> Iterator[Claim]:
     for metric in QUALITY:
         measure = MEASURES[metric]
         title = measure.title
-        said = f"inpainting first is slightly better: {in_words(gain_of_inpainting_first('I', title), measure)}"
-        yield Claim(
-            f"PA+SR above SR+PA, all super-resolvers together: {title}",
-            "IV-C, Table I",
-            said,
-            partial(pooled, evidence, metric, ORDER_PAIRS),
-        )
+        text = "PA+SR above SR+PA, all super-resolvers together"
+        yield inpainting_first(evidence, metric, "IV-C, Table I", "I", text, "inpainting first is slightly better: ")
         for (name, method), pair in zip(SUPER_RESOLVERS.items(), ORDER_PAIRS, strict=True):
             said = "not in Table I, named in the text"
             if method in all_printed("I", title)["PA+SR"]:
-                said = in_words(gain_of_inpainting_first("I", title, method=method), measure)
-            find = partial(pooled, evidence, metric, [pair])
+                said = in_words(gain_of_inpainting_first("I", metric, method), measure)
+            find = partial(decided, pooled, evidence, metric, [pair])
             yield Claim(f"PA+SR above SR+PA, {pipeline_title(name)}: {title}", "IV-C, Table I", said, find)
     for metric in QUALITY:
         measure = MEASURES[metric]
@@ -81,14 +79,14 @@ def _orders(evidence: Evidence) -> Iterator[Claim]:
             f"Joint methods above SR+PA and PA+SR on average: {measure.title}",
             "I, IV-B, Table I",
             f"handling both tasks apart is not ideal: {in_words(gaps, measure)}",
-            partial(pooled, evidence, metric, list(itertools.product(_JOINT, SEQUENTIAL))),
+            partial(decided, pooled, evidence, metric, list(itertools.product(_JOINT, SEQUENTIAL))),
         )
         gaps = cells[("joint", "FCSR-GAN")] - cells[["PA+SR", "SR+PA"]].max(axis=1)
         yield Claim(
             f"FCSR-GAN above every SR+PA and PA+SR: {measure.title}",
             "IV-B, Table I",
             f"better than works that handle both tasks apart; ahead of the best of them: {in_words(gaps, measure)}",
-            partial(strongest, evidence, metric, [("fcsr-gan", name) for name in SEQUENTIAL]),
+            partial(decided, strongest, evidence, metric, [("fcsr-gan", name) for name in SEQUENTIAL]),
         )
     for metric in QUALITY:
         measure = MEASURES[metric]
@@ -98,14 +96,14 @@ def _orders(evidence: Evidence) -> Iterator[Claim]:
             f"Bicubic with inpainting below trained super-resolvers in the same order: {measure.title}",
             "IV-B, Table I",
             f"bicubic lacks details, which misleads inpainting; FHC and Re-CPGAN against it: {in_words(gaps.stack(), measure)}",
-            partial(strongest, evidence, metric, _in_both_orders(("fhc", "re-cpgan", "fsrnet"), "bicubic")),
+            partial(decided, strongest, evidence, metric, _in_both_orders(("fhc", "re-cpgan", "fsrnet"), "bicubic")),
         )
         gaps = pd.concat([(cells[order].drop(columns="PULSE").T - cells[order]["PULSE"]).T for order in ("PA+SR", "SR+PA")])
         yield Claim(
             f"PULSE with inpainting below all others in the same order: {measure.title}",
             "Table I (not said in the text)",
             f"the others against it: {in_words(gaps.stack(), measure)}",
-            partial(strongest, evidence, metric, _in_both_orders(("bicubic", "fhc", "re-cpgan", "fsrnet"), "pulse")),
+            partial(decided, strongest, evidence, metric, _in_both_orders(("bicubic", "fhc", "re-cpgan", "fsrnet"), "pulse")),
         )
 
 
@@ -115,28 +113,22 @@ def _in_both_orders(names: Sequence[str], other: str) -> list[tuple[str, str]]:
 
 def _best(evidence: Evidence) -> Iterator[Claim]:
     for metric in QUALITY:
-        title = MEASURES[metric].title
         wide = evidence.table(metric)
         scored = wide[FULL].dropna().index.droplevel("image").unique() if FULL in wide else []
         for dataset, mask_type in sorted(scored, key=lambda cell: (cell[0], evidence.main.index(cell[1]))):
-            yield Claim(
-                f"Pro-UIGAN best of all, {dataset}, {mask_type}: {title}",
-                "IV-C, Table I",
-                lead("I", metric, dataset, mask_type),
-                partial(strongest, evidence, metric, LEADS, [mask_type], [dataset]),
-            )
+            said, where = lead("I", metric, dataset, mask_type), Where([mask_type], [dataset])
+            yield best_of_all(evidence, metric, "IV-C, Table I", said, f", {dataset}, {mask_type}", where)
         if not len(scored):
-            find = partial(strongest, evidence, metric, LEADS)
-            yield Claim(f"Pro-UIGAN best of all: {title}", "IV-C, Table I", lead("I", metric), find)
+            yield best_of_all(evidence, metric, "IV-C, Table I", lead("I", metric))
     for mask_type, note in (("square", " (11.6 % is the ratio of the two)"), ("irregular", "")):
         gap = printed("I", "PSNR", "Pro-UIGAN") - printed("I", "PSNR", "FCSR-GAN")
-        ours = evidence.table("psnr", [mask_type])
+        ours = evidence.table("psnr", Where([mask_type]))
         theirs = ["CelebA-HQ"] if "CelebA-HQ" in ours.index.get_level_values("dataset") else None
         yield Claim(
             f"Pro-UIGAN above FCSR-GAN, {mask_type} masks: PSNR",
             "IV-C, Table I",
             f"{gap['CelebA-HQ', mask_type]:+.3f} dB on CelebA-HQ{note}",
-            partial(pooled, evidence, "psnr", [(FULL, "fcsr-gan")], [mask_type], theirs),
+            partial(decided, pooled, evidence, "psnr", [(FULL, "fcsr-gan")], Where([mask_type], theirs)),
         )
 
 
@@ -155,13 +147,13 @@ def _priors_and_losses(evidence: Evidence) -> Iterator[Claim]:
             f"{text}: {measure.title}",
             f"IV-D, Table {table}",
             in_words(gaps, measure) + (note if metric == "psnr" else ""),
-            partial(pooled, evidence, metric, [(better, worse)]),
+            partial(decided, pooled, evidence, metric, [(better, worse)]),
         )
     yield Claim(
         "The feature loss on block 1 helps the first stage: PSNR of stage 1",
         "IV-D",
         "it reduces the errors of the coarse face in the first UI-block (no number)",
-        partial(pooled, evidence, "psnr_stage_1", [(f"{FULL}:l-ddagger", f"{FULL}:l-dagger")]),
+        partial(decided, pooled, evidence, "psnr_stage_1", [(f"{FULL}:l-ddagger", f"{FULL}:l-dagger")]),
     )
 
 
@@ -198,21 +190,25 @@ def _masks_and_stages(evidence: Evidence) -> Iterator[Claim]:
 
 
 def _harder(evidence: Evidence, metric: str) -> Finding:
-    wide = evidence.table(metric, ["square", "irregular"])
+    where, measure = Where(["square", "irregular"]), MEASURES[metric]
+    wide = evidence.table(metric, where)
     found = []
     for pipeline in [name for name in (*RIVALS, FULL) if name in wide]:
-        by_mask = wide[pipeline].unstack("mask_type").reindex(columns=["square", "irregular"])
-        label = pipeline_title(pipeline)
-        found.append(evidence.compare(label, by_mask["square"], by_mask["irregular"], MEASURES[metric].lower_is_better))
-    needs = f"{MEASURES[metric].title} of the same faces under square and irregular masks"
-    return evidence.pooled(found, MEASURES[metric], needs, _shares(evidence))
+        by_mask = wide[pipeline].unstack("mask_type").reindex(columns=where.masks)
+        sides = by_mask["square"], by_mask["irregular"]
+        found.append(evidence.compare(pipeline_title(pipeline), *sides, [pipeline], measure.lower_is_better))
+    needs = f"{measure.title} of the same faces under square and irregular masks"
+    paper = paper_pairs([(name,) for name in (*RIVALS, FULL)])
+    return pooled(evidence, Family(measure, found, needs, paper, where, _shares(evidence)))
 
 
 def _shares(evidence: Evidence) -> str:
     """Say how much of the faces the two kinds of masks hide, without which their difference says little."""
     if "hole_area" not in evidence.rows:
         return ""
-    areas = evidence.rows.groupby("mask_type")["hole_area"].mean()
+    faces = evidence.rows.drop_duplicates(["dataset", "mask_type", "image"])
+    # Of each data set first: one with many images says no more than one with few.
+    areas = faces.groupby(["mask_type", "dataset"])["hole_area"].mean().groupby("mask_type").mean()
     said = [f"{mask} ones {100 * areas[mask]:.1f} %" for mask in ("irregular", "square") if mask in areas]
     return f"of the face are hidden by {' and '.join(said)}"
 
@@ -220,8 +216,8 @@ def _shares(evidence: Evidence) -> str:
 def _falls(evidence: Evidence, metric: str) -> Finding:
     falls, means = evidence.falls(metric, FULL)
     measure = MEASURES[metric]
-    comparison = evidence.compare("", falls, pd.Series(0.0, falls.index))
-    finding = evidence.pooled([comparison], measure, "faces")
+    comparison = evidence.compare("", falls, pd.Series(0.0, falls.index), [FULL])
+    finding = pooled(evidence, Family(measure, [comparison], "faces"))
     sides = ", ".join(f"{mask} {measure.value(mean)}" for mask, mean in zip(evidence.sizes, means, strict=True))
     falling = sum(a > b for a, b in itertools.pairwise(means))
     why = f"the mean falls at {falling} of {len(means) - 1} steps"
@@ -237,16 +233,17 @@ def _falls_least(evidence: Evidence) -> Finding:
         except NotTestableError:
             continue
         label = f"fall of {pipeline_title(rival)} against that of Pro-UIGAN"
-        found.append(evidence.compare(label, *theirs.align(ours, join="inner")))
+        both = theirs.align(ours, join="inner")
+        found.append(evidence.compare(label, both[0], both[1], (FULL, rival)))
     needs = "PSNR of other pipelines under square masks of at least three fixed sizes"
-    return evidence.strongest(found, MEASURES["psnr"], needs)
+    return strongest(evidence, Family(MEASURES["psnr"], found, needs, PAPER_LEADS, Where(evidence.sizes)))
 
 
 def _stage(evidence: Evidence, stage: int) -> Finding:
     before, after = evidence.table(f"psnr_stage_{stage - 1}"), evidence.table(f"psnr_stage_{stage}")
     label = f"stage {stage} against stage {stage - 1}"
-    comparison = evidence.compare(label, after[FULL], before[FULL]) if FULL in after else None
-    return evidence.pooled([comparison], MEASURES["psnr"], "PSNR of the stages of Pro-UIGAN")
+    comparison = evidence.compare(label, after[FULL], before[FULL], [FULL]) if FULL in after else None
+    return pooled(evidence, Family(MEASURES["psnr"], [comparison], "PSNR of the stages of Pro-UIGAN"))
 
 
 def _across_datasets(evidence: Evidence) -> Iterator[Claim]:
@@ -274,6 +271,6 @@ def _cross(evidence: Evidence, metric: str) -> Finding:
         wide = group.pivot(index=index, columns="trained_on", values=metric) * MEASURES[metric].scale
         for other in [name for name in wide if name != dataset and dataset in wide]:
             label = f"on {dataset}, trained there against on {other}"
-            found.append(evidence.compare(label, wide[dataset], wide[other]))
+            found.append(evidence.compare(label, wide[dataset], wide[other], [FULL]))
     needs = f"{MEASURES[metric].title} of Pro-UIGAN trained on a data set and on another, both tested on it"
-    return evidence.pooled(found, MEASURES[metric], needs)
+    return pooled(evidence, Family(MEASURES[metric], found, needs))

@@ -1,39 +1,44 @@
-"""What the claims are made of: the pipelines they speak of, the paper's numbers in words, and the two ways to test them."""
+"""What the claims are made of: the pipelines they speak of, the paper's numbers in words, and how they are tested."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 
-from occface.benchmark.claims.evidence import MEASURES, Evidence, Finding, Measure, NotTestableError
+from occface.benchmark.claims.evidence import EVERYWHERE, MEASURES, Evidence, Measure, NotTestableError, Where
+from occface.benchmark.claims.findings import Family, Finding, pooled, strongest
 from occface.benchmark.paper import PAPER_DATASETS, paper_scores, pipeline_title
 
 __all__ = [
     "FULL",
     "LEADS",
     "ORDER_PAIRS",
+    "PAPER_LEADS",
     "QUALITY",
     "RIVALS",
     "SEQUENTIAL",
     "SUPER_RESOLVERS",
     "Claim",
     "all_printed",
+    "best_of_all",
+    "decided",
     "gain_of_inpainting_first",
     "in_words",
+    "inpainting_first",
     "lead",
     "paper_name",
+    "paper_pairs",
     "paper_rows",
-    "pooled",
     "printed",
-    "strongest",
     "unscored",
 ]
 
 FULL = "pro-uigan"
-#: Our name and the paper's. Its text names FSRNet, its Table I does not.
+#: Our name and the paper's. Its text names FSRNet, its tables do not.
 SUPER_RESOLVERS = {"bicubic": "Bicubic", "fhc": "FHC", "pulse": "PULSE", "re-cpgan": "Re-CPGAN", "fsrnet": "FSRNet"}
 #: Inpainting first, and super-resolution first.
 ORDER_PAIRS = [(f"gfc+{name}", f"{name}+gfc") for name in SUPER_RESOLVERS]
@@ -43,7 +48,14 @@ RIVALS = [*SEQUENTIAL, "fcsr-gan"]
 LEADS = [(FULL, rival) for rival in RIVALS]
 QUALITY = ("psnr", "ssim")
 #: As the paper's tables call these metrics.
-_PRINTED = {"psnr": "PSNR", "ssim": "SSIM", "nrmse_outer_eyes": "NRMSE", "iou": "IoU"}
+_PRINTED = {
+    "psnr": "PSNR",
+    "ssim": "SSIM",
+    "nrmse_outer_eyes": "NRMSE",
+    "iou": "IoU",
+    "expression_correct": "expression_accuracy_percent",
+}
+_ALL, _HERE = "best of all", "best of the {} that are here"
 
 
 @dataclass(frozen=True)
@@ -54,6 +66,15 @@ class Claim:
     source: str
     paper: str
     find: Callable[[], Finding]
+
+    def titled(self, finding: Finding) -> str:
+        """Return the text, which says so where some of the paper's rivals are not there: it then claims no more than that."""
+        compared = finding.compared
+        if not compared.lacking:
+            return self.text
+        if _ALL in self.text:
+            return self.text.replace(_ALL, _HERE.format(compared.here + 1))
+        return f"{self.text} ({compared.made} of the paper's {compared.paper} comparisons)"
 
 
 def paper_name(pipeline: str) -> str:
@@ -92,6 +113,21 @@ def all_printed(table: str, metric: str) -> pd.DataFrame:
     return rows.pivot(index=["dataset", "mask_type"], columns=["order", "method"], values="value")
 
 
+@functools.cache
+def _paper_methods() -> frozenset[str]:
+    """Return the methods of the paper's Table I, which are those of its Tables VI and VII and of its Fig. 5 too."""
+    return frozenset(all_printed("I", "PSNR").columns.get_level_values("method"))
+
+
+def paper_pairs(pairs: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return those of which the paper's tables have every pipeline: a claim about all must be tested against these."""
+    return [names for names in pairs if {paper_name(name) for name in names} <= _paper_methods()]
+
+
+#: The pairs of `LEADS` that the paper's tables have.
+PAPER_LEADS = paper_pairs(LEADS)
+
+
 def in_words(gaps: pd.Series, measure: Measure) -> str:
     """Put the paper's differences into words: each where they are few, else their mean and range."""
     if len(gaps) > 3:
@@ -101,6 +137,7 @@ def in_words(gaps: pd.Series, measure: Measure) -> str:
     return ", ".join(f"{dataset} {measure.gap(gap)}" for (dataset, _), gap in ordered)
 
 
+@functools.cache
 def lead(table: str, metric: str, dataset: str | None = None, mask_type: str | None = None) -> str:
     """Say how far Pro-UIGAN leads its best rival in the paper, in one cell of a table or in all."""
     cells = all_printed(table, _PRINTED[metric])
@@ -109,65 +146,61 @@ def lead(table: str, metric: str, dataset: str | None = None, mask_type: str | N
     gaps = rivals.min(axis=1) - ours if MEASURES[metric].lower_is_better else ours - rivals.max(axis=1)
     if (dataset, mask_type) in gaps.index:
         gaps = gaps.loc[[(dataset, mask_type)]]
-    return f"best of all; ahead of the best rival: {in_words(gaps, MEASURES[metric])}"
+    return f"{_ALL}; ahead of the best rival: {in_words(gaps, MEASURES[metric])}"
 
 
-def gain_of_inpainting_first(table: str, metric: str, lower_is_better: bool = False, method: str | None = None) -> pd.Series:
+@functools.cache
+def gain_of_inpainting_first(table: str, metric: str, method: str | None = None) -> pd.Series:
     """Return the paper's gain of PA+SR over SR+PA in each cell."""
-    cells = all_printed(table, metric)
-    gain = (cells["PA+SR"] - cells["SR+PA"]) * (-1 if lower_is_better else 1)
+    cells = all_printed(table, _PRINTED[metric])
+    gain = (cells["PA+SR"] - cells["SR+PA"]) * (-1 if MEASURES[metric].lower_is_better else 1)
     return (gain if method is None else gain[[method]]).stack()
 
 
-def pooled(
+def decided(
+    test: Callable[[Evidence, Family], Finding],
     evidence: Evidence,
     metric: str,
     pairs: Sequence[tuple[str, str]],
-    masks: Sequence[str] | None = None,
-    datasets: Sequence[str] | None = None,
+    where: Where = EVERYWHERE,
 ) -> Finding:
-    """Test whether the first pipelines are better than the second ones, all differences together."""
-    return _tested(evidence.pooled, evidence, metric, pairs, masks, datasets)
+    """Test whether the first pipeline of each pair is better than the second.
+
+    Parameters
+    ----------
+    test : callable
+        `occface.benchmark.claims.findings.pooled`, all differences together, or `strongest`, which asks it of every pair.
+    evidence : Evidence
+        The rows.
+    metric : str
+        One of `MEASURES`.
+    pairs : sequence of (str, str)
+        Pipelines.
+    where : Where
+        Mask types and data sets.
+    """
+    wide, measure = evidence.table(metric, where), MEASURES[metric]
+    paper = paper_pairs(pairs)
+    names = dict.fromkeys(name for pair in paper or pairs for name in pair)
+    absent = [name for name in names if name not in wide or wide[name].isna().all()]
+    of = evidence.titles(absent, where) if absent else " and ".join(map(pipeline_title, names))
+    needs = f"{measure.title} of {of}" if absent else f"faces that have {measure.title} of {of}"
+    return test(evidence, Family(measure, evidence.pairs(metric, pairs, where), needs, paper, where))
 
 
-def strongest(
-    evidence: Evidence,
-    metric: str,
-    pairs: Sequence[tuple[str, str]],
-    masks: Sequence[str] | None = None,
-    datasets: Sequence[str] | None = None,
-) -> Finding:
-    """Test whether the first pipeline of every pair is better than the second."""
-    return _tested(evidence.strongest, evidence, metric, pairs, masks, datasets)
+def best_of_all(
+    evidence: Evidence, metric: str, source: str, paper: str, added: str = "", where: Where = EVERYWHERE, text: str = ""
+) -> Claim:
+    """Return the claim that Pro-UIGAN is ahead of every rival."""
+    find = partial(decided, strongest, evidence, metric, LEADS, where)
+    return Claim(f"{text or f'Pro-UIGAN {_ALL}{added}'}: {MEASURES[metric].title}", source, paper, find)
 
 
-def _tested(
-    test: Callable[..., Finding],
-    evidence: Evidence,
-    metric: str,
-    pairs: Sequence[tuple[str, str]],
-    masks: Sequence[str] | None,
-    datasets: Sequence[str] | None,
-) -> Finding:
-    wide = evidence.table(metric, masks, datasets)
-    absent = [name for name in _names(pairs) if name not in wide or wide[name].isna().all()]
-    found = evidence.pairs(metric, pairs, masks, datasets)
-    return test(found, MEASURES[metric], _needs(metric, absent, pairs), _note(absent))
-
-
-def _names(pairs: Iterable[tuple[str, str]]) -> list[str]:
-    return list(dict.fromkeys(name for pair in pairs for name in pair))
-
-
-def _needs(metric: str, absent: Sequence[str], pairs: Sequence[tuple[str, str]]) -> str:
-    title = MEASURES[metric].title
-    if absent:
-        return f"{title} of {', '.join(map(pipeline_title, absent))}"
-    return f"faces that have {title} of {' and '.join(map(pipeline_title, _names(pairs)))}"
-
-
-def _note(absent: Sequence[str]) -> str:
-    return f"no rows of {', '.join(map(pipeline_title, absent))}" if absent else ""
+def inpainting_first(evidence: Evidence, metric: str, source: str, table: str, text: str, said: str = "") -> Claim:
+    """Return the claim that PA+SR is better than SR+PA, of all super-resolvers together."""
+    paper = f"{said}{in_words(gain_of_inpainting_first(table, metric), MEASURES[metric])}"
+    find = partial(decided, pooled, evidence, metric, ORDER_PAIRS)
+    return Claim(f"{text}: {MEASURES[metric].title}", source, paper, find)
 
 
 def unscored(text: str, source: str, paper: str, what: str) -> Claim:

@@ -10,8 +10,10 @@ import pandas as pd
 
 from occface import files
 from occface.benchmark.claims.downstream import downstream_claims
-from occface.benchmark.claims.evidence import Evidence, Finding, NotTestableError
+from occface.benchmark.claims.evidence import Evidence, NotTestableError
+from occface.benchmark.claims.findings import Finding
 from occface.benchmark.claims.hallucination import hallucination_claims
+from occface.benchmark.claims.parts import Claim
 from occface.benchmark.statistics import holm
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "NOT_REPRODUCED",
     "NOT_TESTABLE",
     "REPRODUCED",
+    "UNDECIDABLE",
     "UNDECIDED",
     "claims_counted",
     "claims_markdown",
@@ -31,7 +34,12 @@ __all__ = [
 REPRODUCED = "reproduced"
 NOT_REPRODUCED = "not reproduced"
 NOT_TESTABLE = "not testable here"
-COLUMNS = ("claim", "source", "paper", "measured", "effect", "low", "high", "p", "p_holm", "n", "datasets", "verdict", "why")
+#: What the verdict begins with where so few people or photographs could not have shown it; it ends with how many they are.
+UNDECIDABLE = "undecidable"
+COLUMNS = (
+    "claim", "source", "paper", "measured", "effect", "low", "high", "p", "p_holm", "n", "datasets", "verdict", "why", "units",
+    "compared",
+)  # fmt: skip
 #: What reasons of claims that were not reproduced begin with.
 CONTRADICTED, UNDECIDED = "contradicted", "undecided"
 _LEVEL = 0.05
@@ -63,10 +71,15 @@ def evaluate_claims(
         One row per claim, in the order of the paper; columns `COLUMNS`. ``effect`` is positive where it goes the way the
         claim says, in the unit that ``measured`` prints, with ``low`` and ``high`` its 95 % bootstrap interval; ``p`` is
         two-sided, of a paired permutation test; ``p_holm`` is corrected over all claims that were tested here; ``n`` counts
-        the paired values. ``verdict`` is `REPRODUCED` where the effect goes the stated way with p_holm below 0.05,
-        `NOT_REPRODUCED` where it does not (``why`` begins with "contradicted" where it goes the other way with p_holm below
-        0.05, else with "undecided"), or `NOT_TESTABLE`, and ``why`` says what is missing. Sizes, times and Frechet distances
-        are single numbers: they are compared without a test, and have no p.
+        the paired values and ``units`` the independent people, or photographs of unknown people, that they come from.
+        ``compared`` says how many of the comparisons that the paper makes were made, "7 of 9", where it makes several; where
+        some are lacking ``claim`` says so too. Where it is less than half of them the claim is not tested.
+
+        ``verdict`` is `REPRODUCED` where the effect goes the stated way with p_holm below 0.05. It is `NOT_REPRODUCED` where
+        it does not (``why`` begins with "contradicted" where it goes the other way with p_holm below 0.05, else with
+        "undecided"). It begins with `UNDECIDABLE` where p_holm could not have been below 0.05 even if all units had agreed.
+        It is `NOT_TESTABLE` where something is missing, which ``why`` says; there may be numbers all the same. Sizes, times
+        and Frechet distances are single numbers: they are compared without a test, and have no p.
     """
     evidence = Evidence(scores, sets, efficiency, seed)
     listed = [*hallucination_claims(evidence), *downstream_claims(evidence)]
@@ -76,33 +89,52 @@ def evaluate_claims(
             findings.append(claim.find())
         except NotTestableError as missing:
             findings.append(str(missing))
-    corrected = holm([finding.p if isinstance(finding, Finding) else math.nan for finding in findings])
-    rows = [
-        {"claim": claim.text, "source": claim.source, "paper": claim.paper, **_judge(finding, p_holm)}
-        for claim, finding, p_holm in zip(listed, findings, corrected.tolist(), strict=True)
-    ]
+    pvalues = [finding.p if isinstance(finding, Finding) else math.nan for finding in findings]
+    corrected = holm(pvalues).tolist()
+    rows = []
+    for place, (claim, finding) in enumerate(zip(listed, findings, strict=True)):
+        least = math.nan
+        if isinstance(finding, Finding) and finding.tested:
+            # What its p_holm would be, had all of its units agreed, and all else been as it is.
+            least = float(holm([*pvalues[:place], finding.least, *pvalues[place + 1 :]])[place])
+        rows.append(_row(claim, finding, corrected[place], least))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _judge(finding: Finding | str, p_holm: float) -> dict[str, object]:
+def _row(claim: Claim, finding: Finding | str, p_holm: float, least: float) -> dict[str, object]:
+    said = {"claim": claim.text, "source": claim.source, "paper": claim.paper}
     if isinstance(finding, str):
         none = dict.fromkeys(("effect", "low", "high", "p", "p_holm"), math.nan)
-        return {"measured": "", **none, "n": 0, "datasets": "", "verdict": NOT_TESTABLE, "why": finding}
-    certain = p_holm < _LEVEL if finding.tested else finding.certain and finding.effect != 0
-    verdict = REPRODUCED if certain and finding.effect > 0 else NOT_REPRODUCED
-    if certain:
-        reason = "" if finding.effect > 0 else f"{CONTRADICTED}: the difference goes the other way"
-    else:
-        sign = "as stated" if finding.effect > 0 else "the other way" if finding.effect < 0 else "neither way"
-        lacks = "no significant difference" if finding.tested else "the numbers vary more than they differ"
-        reason = f"{UNDECIDED}: {lacks} ({sign} in sign)"
-    names = ("measured", "effect", "low", "high", "p", "n", "datasets")
+        empty = {"measured": "", "n": 0, "units": 0, "datasets": "", "compared": ""}
+        return {**said, **none, **empty, "verdict": NOT_TESTABLE, "why": finding}
+    names = ("measured", "effect", "low", "high", "p", "n", "units", "datasets")
+    verdict, reason = _judge(finding, p_holm, least)
     return {
+        **said,
+        "claim": claim.titled(finding),
         **{name: getattr(finding, name) for name in names},
         "p_holm": p_holm,
         "verdict": verdict,
         "why": "; ".join(filter(None, [reason, finding.why])),
+        "compared": str(finding.compared),
     }
+
+
+def _judge(finding: Finding, p_holm: float, least: float) -> tuple[str, str]:
+    """Return the verdict, and what its reasons begin with."""
+    if finding.lacking:
+        return NOT_TESTABLE, finding.lacking
+    certain = p_holm < _LEVEL if finding.tested else finding.certain and finding.effect != 0
+    if certain:
+        if finding.effect > 0:
+            return REPRODUCED, ""
+        return NOT_REPRODUCED, f"{CONTRADICTED}: the difference goes the other way"
+    sign = "as stated" if finding.effect > 0 else "the other way" if finding.effect < 0 else "neither way"
+    if least >= _LEVEL:
+        reason = f"{UNDECIDABLE}: had all {finding.limit} agreed, p would still be {least:.2g}"
+        return f"{UNDECIDABLE} with {finding.limit}", f"{reason} ({sign} in sign)"
+    lacks = "no significant difference" if finding.tested else "the numbers vary more than they differ"
+    return NOT_REPRODUCED, f"{UNDECIDED}: {lacks} ({sign} in sign)"
 
 
 def write_claims(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
@@ -112,12 +144,24 @@ def write_claims(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
 
 def claims_counted(frame: pd.DataFrame) -> str:
     """Return a sentence on how many claims got which verdict, and how many of those not reproduced are contradicted."""
-    counts = [(frame["verdict"] == verdict).sum() for verdict in (REPRODUCED, NOT_REPRODUCED, NOT_TESTABLE)]
-    contradicted, undecided = (frame["why"].str.startswith(word).sum() for word in (CONTRADICTED, UNDECIDED))
-    return (
-        f"{len(frame)} claims: {counts[0]} {REPRODUCED}, {counts[1]} {NOT_REPRODUCED} ({contradicted} {CONTRADICTED}, "
-        f"{undecided} {UNDECIDED}), {counts[2]} {NOT_TESTABLE}."
+    reproduced, not_reproduced, untestable = (
+        frame["verdict"] == verdict for verdict in (REPRODUCED, NOT_REPRODUCED, NOT_TESTABLE)
     )
+    contradicted, undecided = ((not_reproduced & frame["why"].str.startswith(word)).sum() for word in (CONTRADICTED, UNDECIDED))
+    some = (reproduced & _lacking(frame["compared"])).sum()
+    among = f" ({some} of them with some of the paper's comparisons alone)" if some else ""
+    undecidable = frame["verdict"].str.startswith(UNDECIDABLE).sum()
+    so_few = f"{undecidable} {UNDECIDABLE} with so few people or photographs, " if undecidable else ""
+    return (
+        f"{len(frame)} claims: {reproduced.sum()} {REPRODUCED}{among}, {not_reproduced.sum()} {NOT_REPRODUCED} "
+        f"({contradicted} {CONTRADICTED}, {undecided} {UNDECIDED}), {so_few}{untestable.sum()} {NOT_TESTABLE}."
+    )
+
+
+def _lacking(compared: pd.Series) -> pd.Series:
+    """Tell where some of the comparisons that the paper makes were not made: "7 of 9"."""
+    made = compared.str.split(" of ")
+    return made.str[0] != made.str[-1]
 
 
 def claims_shown(frame: pd.DataFrame) -> pd.DataFrame:
@@ -131,9 +175,10 @@ def claims_shown(frame: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns ``claim`` with its source, ``verdict`` (of claims not reproduced with the first word of the reason), ``paper``,
-        ``measured`` with the data sets, ``effect`` in three digits, ``95 %``, ``p`` (corrected), ``n`` and ``why``; those that
-        would be empty throughout are left out.
+        Columns ``claim`` with its source, ``verdict`` (of claims not reproduced with the first word of the reason; where some
+        of the paper's comparisons are lacking, with "7 of 9 compared"), ``paper``, ``measured`` with the data sets,
+        ``effect`` in three digits, ``95 %``, ``p`` (corrected), ``n``, ``units`` and ``why``; those that would be empty
+        throughout are left out.
     """
     intervals = [
         "" if math.isnan(low) else f"{low:+.3g} to {high:+.3g}" for low, high in zip(frame["low"], frame["high"], strict=True)
@@ -142,8 +187,11 @@ def claims_shown(frame: pd.DataFrame) -> pd.DataFrame:
         {
             "claim": frame["claim"] + " (" + frame["source"] + ")",
             "verdict": [
-                f"{verdict}: {why.partition(':')[0]}" if verdict == NOT_REPRODUCED else verdict
-                for verdict, why in zip(frame["verdict"], frame["why"], strict=True)
+                (f"{verdict}: {why.partition(':')[0]}" if verdict == NOT_REPRODUCED else verdict)
+                + (f", {compared} compared" if lacks else "")
+                for verdict, why, compared, lacks in zip(
+                    frame["verdict"], frame["why"], frame["compared"], _lacking(frame["compared"]), strict=True
+                )
             ],
             "paper": frame["paper"],
             "measured": frame["measured"] + (" on " + frame["datasets"]).where(frame["datasets"] != "", ""),
@@ -151,6 +199,7 @@ def claims_shown(frame: pd.DataFrame) -> pd.DataFrame:
             "95 %": intervals,
             "p": frame["p_holm"],
             "n": frame["n"].where(frame["n"] > 0),
+            "units": frame["units"].where(frame["units"] > 0),
             "why": frame["why"],
         }
     ).reset_index(drop=True)
@@ -169,7 +218,7 @@ def claims_markdown(frame: pd.DataFrame) -> str:
     lines: list[Sequence[str]] = [list(shown.columns), ["---"] * len(shown.columns)]
     for row in shown.to_dict("records"):
         texts = {name: _NONE if pd.isna(value) or value == "" else str(value) for name, value in row.items()}
-        for name, form in (("effect", "+.3g"), ("n", ".0f")):
+        for name, form in (("effect", "+.3g"), ("n", ".0f"), ("units", ".0f")):
             if name in row and not pd.isna(row[name]):
                 texts[name] = format(row[name], form)
         if "p" in row and not pd.isna(row["p"]):
