@@ -3,7 +3,8 @@
 Each function writes one SVG file and returns its path, or returns None where no row can be shown. Equal frames give equal
 bytes. Bands and bars are 95 % intervals of the mean, by `occface.benchmark.statistics`. Failed images are in no figure. The
 rows are those of the tables (`occface.benchmark.tables.frames`): retrained variants and trainings on other data are left out,
-and so are studies of masks where a figure is not about them.
+and so are studies of masks where a figure is not about them. Of several models of a method, all of which learnt from other
+data, figures show one (`occface.benchmark.tables.frames.one_training`).
 """
 
 from __future__ import annotations
@@ -22,17 +23,20 @@ from occface.benchmark import plotting
 from occface.benchmark.paper import mask_order, pipeline_title
 from occface.benchmark.scores import ORDERS
 from occface.benchmark.statistics import with_intervals
+from occface.benchmark.tables.efficiency import COUNTED, counted_alike, is_noisy
 from occface.benchmark.tables.frames import (
     POSE_STEP,
     is_region,
     main_masks,
-    own_training,
-    pose_angle,
+    one_training,
+    pose_order,
     round_pose,
     scored_methods,
     square_size,
     table_rows,
+    tenths,
 )
+from occface.benchmark.tables.quantities import FEWEST
 from occface.occlusion.masks import mask_family
 
 __all__ = [
@@ -80,12 +84,11 @@ def quality_by_hole_area(scores: pd.DataFrame, metric: str, path: str | os.PathL
     Parameters and return value as of `quality_by_mask_size`; None where all masks fall into one tenth.
     """
     irregular = scores[scores["mask_type"].map(mask_family) == "irregular"]
-    # A tenth includes its lower end. Rounded first: 0.3 may have come as 0.29999999.
-    tenth = np.floor((irregular["hole_area"] * 10).round(6)).clip(0, 9)
-    known = sorted(tenth.dropna().unique())
+    tenth = tenths(irregular["hole_area"])
+    known = sorted(tenth.unique())
     if len(known) < 2:
         return None
-    ticks = [f"{10 * k:.0f}–{10 * k + 10:.0f} %" for k in known]  # noqa: RUF001 - en dashes are meant
+    ticks = [f"{10 * k}–{10 * k + 10} %" for k in known]  # noqa: RUF001 - en dashes are meant
     rows = irregular.assign(place=tenth.map({k: place for place, k in enumerate(known)}), row=irregular["dataset"])
     return _by_order(rows, metric, ticks, "occluded area of the face, irregular masks", path)
 
@@ -97,7 +100,7 @@ def quality_by_pose(scores: pd.DataFrame, metric: str, path: str | os.PathLike[s
     """
     posed = main_masks(scores[scores["pose"] != ""])
     posed = posed.assign(pose=posed["pose"].map(round_pose))
-    known = sorted(posed["pose"].unique(), key=_pose_order)
+    known = sorted(posed["pose"].unique(), key=pose_order)
     if len(known) < 2:
         return None
     rows = posed.assign(
@@ -211,7 +214,7 @@ def confusion(scores: pd.DataFrame, path: str | os.PathLike[str], pipelines: Seq
     """
     if "expression_seen" not in scores:
         return None
-    judged = _shown(own_training(scores))
+    judged = _shown(scores)
     judged = judged[(judged["expression"] != "") & (judged["expression_seen"].fillna("") != "")]
     judged = judged[judged["pipeline"].isin(list(pipelines))]
     if judged.empty:
@@ -249,8 +252,8 @@ def efficiency(efficiency: pd.DataFrame, scores: pd.DataFrame, path: str | os.Pa
     Parameters
     ----------
     efficiency : pandas.DataFrame
-        A row for each pipeline and way of counting. Of several ways the one with the most parameters is drawn: everything
-        that the pipeline needs. Devices and precisions are drawn apart.
+        A row for each pipeline and way of counting, as in `occface.benchmark.tables.frames.Frames`. Sizes are those of
+        everything that the pipeline needs; names of noisy times say so. Devices and precisions are drawn apart.
     scores : pandas.DataFrame
         Score rows, for the mean PSNR of each data set and mask type.
     path : path
@@ -266,9 +269,7 @@ def efficiency(efficiency: pd.DataFrame, scores: pd.DataFrame, path: str | os.Pa
         return None
     means = rows.groupby(["dataset", "mask_type", "pipeline", "mask_given"], as_index=False)["psnr"].mean()
     means = means.drop_duplicates(["dataset", "mask_type", "pipeline"], keep="last")  # "true" comes after "estimated"
-    whole = efficiency.sort_values("parameters", kind="stable").drop_duplicates(
-        ["pipeline", "device", "precision"], keep="last"
-    )
+    whole = counted_alike(efficiency)[COUNTED[1]].assign(noisy=is_noisy)
     points = whole.dropna(subset=["median_ms"]).merge(means, on="pipeline")
     points = points[np.isfinite(points["psnr"])]
     facets = [(key, part) for key, part in points.groupby(["dataset", "mask_type", "device", "precision"])]
@@ -297,15 +298,9 @@ def efficiency(efficiency: pd.DataFrame, scores: pd.DataFrame, path: str | os.Pa
 # --- rows
 
 
-def _pose_order(pose: str) -> tuple[int, float, str]:
-    """Return the sort key of a pose: angles by their size, names after them."""
-    angle = pose_angle(pose)
-    return (1, 0.0, pose) if angle is None else (0, angle, "")
-
-
 def _shown(rows: pd.DataFrame, *metrics: str) -> pd.DataFrame:
-    """Return the rows without a failure, and with one of the metrics where some are named."""
-    rows = rows[rows["error"] == ""]
+    """Return the rows of one model of each method, without a failure, and with one of the metrics where some are named."""
+    rows = one_training(rows[rows["error"] == ""])
     return rows[rows[list(metrics)].notna().any(axis=1)] if metrics else rows
 
 
@@ -365,6 +360,8 @@ def _lines(
             for one, (hue, marker) in look.items()
         ]
         if (means["mask_given"] == "estimated").any():
-            handles.append(plotting.entry("mask estimated", "#56606b", line="--"))
+            handles.append(plotting.entry("mask estimated", plotting.SOFT, line="--"))
+        if means["n"].between(1, FEWEST - 1).any():
+            handles.append(plotting.entry(f"fewer than {FEWEST} faces", plotting.SOFT, "o", hollow=True))
         figure.legend(handles=handles, loc="outside lower center", ncols=max(2, int(width / 1.7)))
         return plotting.save(figure, path, f"{plotting.label(metric)} by {about or 'stage'}")

@@ -59,7 +59,8 @@ def comparison_grid(
     Parameters
     ----------
     columns : sequence of (str, sequence of numpy.ndarray or None)
-        Titles, and uint8 RGB (side, side, 3) pictures. None, for a face that a method failed on, is shown as such.
+        Titles, and uint8 RGB (side, side, 3) pictures. None, where there is no picture, is shown as such: a
+        method may have failed on the face, or the file may be gone.
     path : path
         The PNG file, written atomically. Beside the pictures it is transparent, with letters that are read on light and on dark
         pages.
@@ -163,7 +164,7 @@ def _wrap(title: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
 def _cell(picture: np.ndarray | None, cell: int, font: ImageFont.FreeTypeFont) -> Image.Image:
     if picture is None:
         absent = Image.new("RGB", (cell, cell), _ABSENT)
-        ImageDraw.Draw(absent).text((cell / 2, cell / 2), "failed", fill=_ON_ABSENT, font=font, anchor="mm")
+        ImageDraw.Draw(absent).text((cell / 2, cell / 2), "no picture", fill=_ON_ABSENT, font=font, anchor="mm")
         return absent
     side = picture.shape[0]
     if picture.dtype != np.uint8 or picture.shape != (side, side, 3) or not side or cell % side:

@@ -13,7 +13,7 @@ from occface.benchmark.annotated import LANDMARK_COLOURS, Colour, draw_heatmaps,
 from occface.benchmark.annotations import Seen
 from occface.benchmark.figures import Column, comparison_grid
 from occface.benchmark.record import Record, Shown
-from occface.benchmark.tables.frames import RETRAINED, is_region, square_size
+from occface.benchmark.tables.frames import is_region, is_retrained, square_size
 from occface.faces.parsing import CLASSES_11, CLASSES_19
 
 __all__ = ["draw_grids"]
@@ -48,7 +48,7 @@ def _own(shown: Sequence[Shown]) -> list[Shown]:
 
 
 def _is_variant(one: Shown) -> bool:
-    return one.row["pipeline"].partition(":")[2] in RETRAINED
+    return is_retrained(one.row["pipeline"])
 
 
 def _is_reference(one: Shown) -> bool:

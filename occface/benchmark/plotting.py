@@ -21,10 +21,11 @@ from matplotlib.ticker import LogLocator, NullLocator
 from occface import files
 from occface.benchmark.paper import pipeline_title
 from occface.benchmark.scores import MASKS_GIVEN, ORDERS
+from occface.benchmark.tables.quantities import FEWEST
 from occface.metrics import column
 
 __all__ = [
-    "HUES", "MARKERS", "STYLE", "bubbles", "count", "entry", "errors", "label", "lines", "looks", "matrix",
+    "HUES", "MARKERS", "SOFT", "STYLE", "bubbles", "count", "entry", "errors", "label", "lines", "looks", "matrix",
     "save", "separate_orders", "series", "series_title", "size_text", "sorted_lines",
 ]  # fmt: skip
 
@@ -61,7 +62,7 @@ _LOOKS = {
     "pro-uigan": (HUES[0], "o"),
 }
 _NAMES = {"psnr": "PSNR", "ssim": "SSIM", "stlpips": "ST-LPIPS", "identity_cosine": "cosine similarity of identity"}
-_INK, _SOFT, _EDGE = "#1d2126", "#56606b", "#ffffff"
+SOFT, _INK, _EDGE = "#56606b", "#1d2126", "#ffffff"
 
 #: A line of a figure: order, pipeline, mask given.
 Line = tuple[str, str, str]
@@ -124,15 +125,15 @@ def sorted_lines(means: pd.DataFrame) -> list[Line]:
 
 
 def count(n: Iterable[int]) -> str:
-    """Return the numbers of images behind several means as one text.
+    """Return the numbers of images behind several means as one short text, the fewest and the most.
 
     Examples
     --------
-    >>> count([100, 100]), count([16, 100])
-    ('100', '16 to 100')
+    >>> count([100, 100]), count([16, 24, 100])
+    ('100', '16–100')
     """
     known = sorted({int(number) for number in n if number > 0})
-    return " to ".join(map(str, dict.fromkeys((known[0], known[-1])))) if known else "0"
+    return "–".join(map(str, dict.fromkeys((known[0], known[-1])))) if known else "0"  # noqa: RUF001
 
 
 def errors(means: pd.DataFrame) -> np.ndarray:
@@ -141,15 +142,18 @@ def errors(means: pd.DataFrame) -> np.ndarray:
     return np.where(np.isfinite(ends), np.maximum(ends, 0), 0)
 
 
-def entry(text: str, hue: str, marker: str = "", line: Any = "") -> Line2D:
+def entry(text: str, hue: str, marker: str = "", line: Any = "", hollow: bool = False) -> Line2D:
     """Return a legend's entry: a marker, a kind of line, or both."""
-    return Line2D([], [], color=hue, marker=marker, linestyle=line, markersize=5, label=text)
+    return Line2D(
+        [], [], color=hue, marker=marker, linestyle=line, markersize=5, fillstyle="none" if hollow else "full", label=text
+    )
 
 
 def lines(axis: Any, means: pd.DataFrame, places: int, look: dict[Series, tuple[str, str]], faint: bool = False) -> None:
-    """Draw one line for each pipeline of a frame with the columns place, mean, low, high; its interval as a band.
+    """Draw one line for each pipeline of a frame with the columns place, mean, low, high, n; its interval as a band.
 
-    A missing place breaks the line. Pipelines given an estimated mask are dashed. Faint lines have neither band nor marker.
+    A missing place breaks the line. Pipelines given an estimated mask are dashed. Markers are hollow where a mean is of fewer
+    than `FEWEST` images. Faint lines have neither band nor marker.
     """
     for order, pipeline, given in sorted_lines(means):
         part = means[(means["order"] == order) & (means["pipeline"] == pipeline) & (means["mask_given"] == given)]
@@ -157,8 +161,14 @@ def lines(axis: Any, means: pd.DataFrame, places: int, look: dict[Series, tuple[
         middle = part["mean"].where(np.isfinite(part["mean"].astype(float)))
         hue, marker = look[series(order, pipeline)]
         style = ":" if faint else "--" if given == "estimated" else "-"
-        axis.plot(middle.index, middle, style, color=hue, marker=None if faint else marker, markersize=4.5, linewidth=1.4)
+        few = (part["n"] < FEWEST).to_numpy()
+        axis.plot(
+            middle.index, middle, style, color=hue, linewidth=1.4,
+            marker=None if faint else marker, markersize=4.5, markevery=np.flatnonzero(~few).tolist(),
+        )  # fmt: skip
         if not faint:
+            if few.any():
+                axis.scatter(middle.index[few], middle[few], s=22, marker=marker, facecolors="none", edgecolors=hue)
             below, above = errors(part)
             axis.fill_between(middle.index, middle - below, middle + above, color=hue, alpha=0.15, linewidth=0)
             alone = middle.notna() & middle.shift(1).isna() & middle.shift(-1).isna()
@@ -175,7 +185,7 @@ def matrix(axis: Any, counts: np.ndarray, names: Sequence[str]) -> None:
     for true, seen in np.ndindex(counts.shape):
         if counts[true].any():
             text = f"{counts[true, seen]}\n{100 * shares[true, seen]:.0f} %" if counts[true, seen] else "0"
-            ink = "white" if shares[true, seen] > 0.55 else _INK if counts[true, seen] else _SOFT
+            ink = "white" if shares[true, seen] > 0.55 else _INK if counts[true, seen] else SOFT
             axis.text(seen, true, text, ha="center", va="center", fontsize=7, color=ink)
     axis.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor", fontsize=8)
     axis.set_yticks(range(len(names)), names, fontsize=8)
@@ -187,6 +197,7 @@ def matrix(axis: Any, counts: np.ndarray, names: Sequence[str]) -> None:
 def bubbles(axis: Any, points: pd.DataFrame, largest: float) -> None:
     """Draw the columns median_ms (from left to right, logarithmic), psnr (upwards) and size_kb (area, of `largest`).
 
+    Where the column noisy holds, the name says it.
     Names stand in a column at the right edge, each beside a thin line to its circle, so that they cover nothing.
     """
     axis.set_xscale("log")
@@ -205,10 +216,13 @@ def bubbles(axis: Any, points: pd.DataFrame, largest: float) -> None:
     upwards = (ordered["psnr"] - low + margin) / (high - low + 2 * margin)
     heights = _spread(upwards.tolist())
     leaders = [[(x, y), (1.02, height)] for x, y, height in zip(across, upwards, heights, strict=True)]
-    thin = LineCollection(leaders, colors=_SOFT, linewidths=0.4, alpha=0.6, transform=axis.transAxes, clip_on=False)
+    thin = LineCollection(leaders, colors=SOFT, linewidths=0.4, alpha=0.6, transform=axis.transAxes, clip_on=False)
     thin.set_in_layout(False)
     axis.add_collection(thin, autolim=False)
-    names = [f"{pipeline_title(point['pipeline'])} ({size_text(point['size_kb'])})" for _, point in ordered.iterrows()]
+    names = [
+        f"{pipeline_title(point['pipeline'])} ({size_text(point['size_kb'])}{'; noisy time' if point['noisy'] else ''})"
+        for _, point in ordered.iterrows()
+    ]
     for (_, point), name, height in zip(ordered.iterrows(), names, heights, strict=True):
         hue = HUES[ORDERS.index(point["order"])]
         area = 700 * max(point["size_kb"] / largest, 0.004) if largest > 0 else 9
@@ -253,9 +267,9 @@ def separate_orders(axes: Sequence[Any], orders: Sequence[str]) -> None:
     for place, order in enumerate(orders):
         if place and order != orders[place - 1]:
             for axis in axes:
-                axis.axhline(place - 0.5, color=_SOFT, linewidth=0.6)
+                axis.axhline(place - 0.5, color=SOFT, linewidth=0.6)
         if not place or order != orders[place - 1]:
-            axes[-1].text(1.01, place, order, transform=axes[-1].get_yaxis_transform(), va="center", fontsize=8, color=_SOFT)
+            axes[-1].text(1.01, place, order, transform=axes[-1].get_yaxis_transform(), va="center", fontsize=8, color=SOFT)
 
 
 def save(figure: Figure, path: str | os.PathLike[str], title: str) -> Path:

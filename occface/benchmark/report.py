@@ -23,22 +23,19 @@ import pandas as pd
 from PIL import Image
 
 from occface import __version__, files
-from occface.benchmark.claims import CONTRADICTED, NOT_REPRODUCED, NOT_TESTABLE, REPRODUCED, UNDECIDED
+from occface.benchmark.claims import NOT_REPRODUCED, REPRODUCED, UNDECIDED
 from occface.benchmark.tables import best_cells, format_cell, header, shown
-from occface.benchmark.tables.form import competitors
+from occface.benchmark.tables.form import competitors, few_cells
 from occface.benchmark.tables.quantities import N_SUFFIX
 from occface.errors import UsageError
 from occface.metrics import CONTRACT
 
 __all__ = ["Section", "write_report"]
 
-_ORDERING = (
-    "SR+PA restores the size first and then inpaints; PA+SR does it the other way round; joint methods do both in one network. "
-    "SR alone shows what is left without inpainting."
-)
 _NONE = "–"  # noqa: RUF001 - an en dash is meant, as `format_cell` prints it
 #: Text columns with longer cells than these are given several lines, and wider ones.
 _LONG, _PROSE = 32, 120
+_PARENTHESES = re.compile(r"\([^()]*\)")
 _LINK = 48
 _PNG = b"\x89PNG\r\n\x1a\n"
 #: Width and height that WebP can hold.
@@ -50,14 +47,8 @@ _LIKE = re.compile(r"in the manner of (Fig\. \d+)")
 #: Tables of more columns than these are set smaller.
 _WIDE = 11
 _P_VALUES = ("p", "p_holm")
-#: How the verdicts on claims are marked, besides by their word.
-_VERDICTS = {
-    REPRODUCED: "good",
-    NOT_REPRODUCED: "bad",
-    f"{NOT_REPRODUCED}: {CONTRADICTED}": "bad",
-    f"{NOT_REPRODUCED}: {UNDECIDED}": "open",
-    NOT_TESTABLE: "open",
-}
+#: How verdicts on claims are marked besides by their words, by those that they begin with; others are open. The first holds.
+_VERDICTS = {REPRODUCED: "good", f"{NOT_REPRODUCED}: {UNDECIDED}": "open", NOT_REPRODUCED: "bad"}
 
 
 @dataclass(frozen=True)
@@ -74,7 +65,8 @@ class Section:
         Tables by their headings. Frames with several levels of rows or columns are tables of scores, in the form that
         `occface.benchmark.tables` gives them: their columns and cells are printed as there, the best ones marked, and rows
         that compete stand in one group. Any other frame is printed as it is; a column ``verdict`` stands second, and is
-        marked by its words. ``frame.attrs["caption"]`` is printed below each.
+        marked by its words. ``frame.attrs["caption"]`` is printed below each; what of it is ``frame.attrs["details"]`` too is
+        folded away.
     figures : mapping of str to path
         PNG or SVG files by their captions. They are copied into the page.
     text : str
@@ -136,10 +128,10 @@ def write_report(
         title=title,
         lead=f"Made by occface {__version__}.",
         sections=[_section(number, section) for number, section in enumerate(sections, start=1)],
-        contract=[CONTRACT, _ORDERING],
+        contract=CONTRACT,
         notes=notes,
         facts=[(str(name), _value(value)) for name, value in facts.items()],
-        verdicts=_VERDICTS,
+        mark=_mark,
         folded=_folded,
     )
     path = Path(folder) / "report.html"
@@ -157,6 +149,7 @@ def _section(number: int, section: Section) -> dict[str, Any]:
         {
             "id": f"table-{number}-{place}",
             "heading": heading,
+            **_caption(frame),
             **(_scores(frame) if frame.index.nlevels > 1 or frame.columns.nlevels > 1 else _plain(frame)),
         }
         for place, (heading, frame) in enumerate(section.tables.items(), start=1)
@@ -180,6 +173,14 @@ def _section(number: int, section: Section) -> dict[str, Any]:
     }
 
 
+def _caption(frame: pd.DataFrame) -> dict[str, str]:
+    """Return the caption of a table in two parts, the second to be unfolded."""
+    caption, details = frame.attrs.get("caption", ""), frame.attrs.get("details", "")
+    if details:
+        caption = " ".join(part for part in map(str.strip, caption.split(details)) if part)
+    return {"caption": caption, "details": details}
+
+
 def _short(caption: str) -> str:
     """Return what the contents call a figure: what it is of, and the paper's figure that it is like."""
     like = _LIKE.search(caption)
@@ -189,9 +190,9 @@ def _short(caption: str) -> str:
 
 def _scores(table: pd.DataFrame) -> dict[str, Any]:
     """Return a table of scores: columns and cells as in `occface.benchmark.tables`, rows that compete in one group."""
-    marks, caption = best_cells(table), table.attrs.get("caption", "")
+    best, few = best_cells(table), few_cells(table)
     table = shown(table)
-    marks = marks[list(table.columns)]
+    best, few = (marks[list(table.columns)].to_numpy() for marks in (best, few))
     names = [str(name or "") for name in table.index.names]
     rivals = competitors(table)
     leading = min(len(list(itertools.takewhile(lambda name: name in rivals, table.index.names))), len(names) - 1)
@@ -204,10 +205,10 @@ def _scores(table: pd.DataFrame) -> dict[str, Any]:
         cells = [(key, "") for key in keys[leading:]]
         for number, (column, kind) in enumerate(zip(table.columns, kinds, strict=True)):
             text = format_cell(column, table.iat[place, number])
-            cells.append((text, f"{kind} best" if marks.iat[place, number] else kind))
+            mark = " best" if best[place, number] else " few" if few[place, number] else ""
+            cells.append((text, f"{kind}{mark}"))
         rows.append((", ".join(keys[:leading]), cells))
     return {
-        "caption": caption,
         "upper": [("", len(names) - leading), *upper] if any(groups) else [],
         "head": [(name, "") for name in names[leading:]]
         # The n of one metric stands behind it.
@@ -241,7 +242,6 @@ def _plain(frame: pd.DataFrame) -> dict[str, Any]:
         head.append((str(name).replace("_", " "), kind))
         columns.append([(text, kind) for text in texts])
     return {
-        "caption": frame.attrs.get("caption", ""),
         "upper": [],
         "head": head,
         "groups": _groups([("", list(cells)) for cells in zip(*columns, strict=True)]),
@@ -251,14 +251,24 @@ def _plain(frame: pd.DataFrame) -> dict[str, Any]:
     }
 
 
+def _mark(verdict: str) -> str:
+    """Return how a verdict is marked: good, bad or open."""
+    return next((mark for words, mark in _VERDICTS.items() if verdict.startswith(words)), "open")
+
+
 def _folded(text: str) -> tuple[str, str]:
-    """Return the beginning of a long text, its first clause, and the rest, which readers unfold."""
+    """Return the beginning of a long text, its first clause, and the rest, which readers unfold.
+
+    The clause ends before a semicolon, else a colon, neither in parentheses, else before parentheses; it is not long itself.
+    """
     if len(text) <= _PROSE:
         return text, ""
-    first, _, rest = text.partition("; ")
-    if len(first) > _PROSE:
-        first, _, rest = text.partition(": ")
-    return first, rest
+    hidden = _PARENTHESES.sub(lambda found: "(" + "x" * (len(found[0]) - 1), text)
+    for end, skipped in (("; ", 2), (": ", 2), (" (", 1)):
+        place = hidden.find(end)
+        if 0 < place <= _PROSE:
+            return text[:place], text[place + skipped :]
+    return text, ""
 
 
 def _groups(rows: Sequence[tuple[str, list[tuple[str, str]]]]) -> list[tuple[str, list[list[tuple[str, str]]]]]:

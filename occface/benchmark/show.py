@@ -13,8 +13,17 @@ from typing import Any
 
 import pandas as pd
 
+from occface import files
 from occface.benchmark import curves
-from occface.benchmark.claims import NOT_TESTABLE, claims_counted, claims_markdown, claims_shown, evaluate_claims, write_claims
+from occface.benchmark.claims import (
+    NOT_TESTABLE,
+    UNDECIDABLE,
+    claims_counted,
+    claims_markdown,
+    claims_shown,
+    evaluate_claims,
+    write_claims,
+)
 from occface.benchmark.engine import Benchmark
 from occface.benchmark.grids import draw_grids
 from occface.benchmark.paper import compare, pipeline_title
@@ -22,12 +31,12 @@ from occface.benchmark.recipe import Recipe
 from occface.benchmark.record import Record
 from occface.benchmark.report import Section, write_report
 from occface.benchmark.tables import TABLES, Frames, markdown, write_table
-from occface.benchmark.tables.frames import POSE_STEP, is_region, scored_methods, square_size, table_rows
+from occface.benchmark.tables.downstream import guessing
+from occface.benchmark.tables.frames import POSE_STEP, is_region, one_training, scored_methods, square_size, table_rows
 from occface.benchmark.tables.means import trained
 from occface.occlusion.degrade import FILLS
 from occface.occlusion.estimate import flat_fill
 from occface.occlusion.masks import mask_family
-from occface.versions import software_versions
 
 __all__ = ["show_benchmark"]
 
@@ -37,20 +46,24 @@ _ORDERS = (
     "SR+PA restores the size first and then inpaints; PA+SR does it the other way round; joint methods do both in one network. "
     "SR alone shows what is left without inpainting."
 )
+_AGREE = "What the paper says, what was measured here, and whether the two agree."
 _TESTED = "Claims that were tested"
 _CLAIMS = (
     "The effect is positive where it goes the way the claim says, in the unit of what was measured; with its 95 % bootstrap "
     "interval, and p of a paired permutation test, corrected by Holm's method over all claims that were tested. Single numbers "
-    "(sizes, times, Frechet distances) are compared without a test. Reproduced means the direction, not the size."
+    "(sizes, times, Frechet distances) are compared without a test. Reproduced means the direction, not the size. n counts the "
+    "values compared, units the people (or photographs of unknown people) behind them, which the tests take as independent."
 )
 _INTERVALS = "Bands and bars are 95 % bootstrap intervals of the means; n is the number of faces."
 #: The paper's figure that a caption says it is like.
 _LIKE = re.compile(r"in the manner of Fig\. (\d+)")
 _TRAINED = ("pipeline", "trained_on", "method")
+#: What is not recorded of an act, as people read it.
+_NOT_RECORDED = "not recorded"
 
 
 def show_benchmark(folder: Path, recipe: Recipe) -> Benchmark:
-    """Write ``tables/``, ``figures/``, ``claims.csv`` and ``report.html`` from what the folder holds.
+    """Write ``tables/``, ``figures/``, ``claims.csv``, ``provenance.csv`` and ``report.html`` from what the folder holds.
 
     Parameters
     ----------
@@ -72,20 +85,21 @@ def _shown(record: Record, recipe: Recipe, grids: Future[dict[str, Path]]) -> Be
         if note := record.notes.get(f"table_{key}"):
             table.attrs["caption"] = f"{table.attrs['caption']} {note}"
         write_table(table, folder / "tables" / f"table_{key}")
-    for key in TABLES.keys() - tables.keys():  # what an earlier recipe left
-        for pattern in (f"table_{key}.*", f"table_{key}_beside_paper.csv"):
-            for path in (folder / "tables").glob(pattern):
-                path.unlink()
     beside = {}
     for key, table in tables.items():
         numeral = TABLES[key].paper
         if numeral:
             both = compare(numeral, table, recipe.beside or None)
             if not both.empty:
-                beside[f"{TABLES[key].title}, ours and the paper's"] = both
-                both.to_csv(folder / "tables" / f"table_{key}_beside_paper.csv", lineterminator="\n")
+                beside[key] = both
+                files.write_text(_beside_path(folder, key), both.to_csv(lineterminator="\n"))
+    for key in TABLES:  # what an earlier recipe left
+        left = [] if key in tables else (folder / "tables").glob(f"table_{key}.*")
+        for path in (*left, *([] if key in beside else [_beside_path(folder, key)])):
+            path.unlink(missing_ok=True)
     claims = evaluate_claims(frames.scores, frames.sets, frames.efficiency)
     write_claims(claims, folder / "claims.csv")
+    files.write_text(folder / "provenance.csv", record.provenance.to_csv(index=False, lineterminator="\n"))
     notes = _notes(record)
     failed = int((frames.scores["error"] != "").sum())
     if failed:
@@ -94,23 +108,28 @@ def _shown(record: Record, recipe: Recipe, grids: Future[dict[str, Path]]) -> Be
     if record.failed > failed:
         notes.append(f"{record.failed - failed} more images failed that were to be shown, and not scored.")
     notes += [f"Not done: {name} ({why})." for name, why in record.broken.items()]
+    notes += record.source_notes
     drawings, pictures = (_noted(found, record.notes) for found in (_curves(frames, folder / "figures"), grids.result()))
     absent = _absent(tables, drawings | pictures, record.notes)
     sections = [
         Section("Tables", _ORDERS, {TABLES[key].title: table for key, table in tables.items()}, text=absent),
         Section(
             "Claims of the paper",
-            f"What the paper says, what was measured here, and whether the two agree. {claims_counted(claims)}",
+            " ".join(filter(None, [_AGREE, claims_counted(claims), _too_few(claims)])),
             _claims(claims),
         ),
-        Section("Beside the paper", "", beside),
+        Section("Beside the paper", "", {f"{TABLES[key].title}, ours and the paper's": both for key, both in beside.items()}),
         Section("Curves", _INTERVALS, {}, drawings),
-        Section("Pictures", "Faces are taken evenly from the scored split, not chosen.", {}, pictures),
+        Section("Pictures", "Faces are taken evenly from the scored split, not chosen, but for the worst cases.", {}, pictures),
     ]
     write_report(folder, recipe.title, [part for part in sections if part.tables or part.figures], _facts(record), notes)
     printed = [f"{TABLES[key].title}\n\n{markdown(table)}\n{table.attrs.get('caption', '')}\n" for key, table in tables.items()]
     printed += [claims_markdown(claims), *notes]
     return Benchmark(folder, tables, claims, "\n".join(printed), record.failed, record.broken)
+
+
+def _beside_path(folder: Path, key: str) -> Path:
+    return folder / "tables" / f"table_{key}_beside_paper.csv"
 
 
 def _claims(claims: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -124,6 +143,18 @@ def _claims(claims: pd.DataFrame) -> dict[str, pd.DataFrame]:
         else:
             found[heading] = part.drop(columns="verdict")  # the heading says it
     return found
+
+
+def _too_few(claims: pd.DataFrame) -> str:
+    """Say so where no claim could have had a corrected p below 0.05, whatever the scores: then nothing was tested at all."""
+    tested = claims[claims["p"].notna() & (claims["verdict"] != NOT_TESTABLE)]
+    if tested.empty or not tested["verdict"].str.startswith(UNDECIDABLE).all():
+        return ""
+    return (
+        f"No p here could have been below 0.05: {len(tested)} tests are corrected for, and no more than "
+        f"{tested['units'].max()} people or photographs are independent of each other. These scores can neither support nor "
+        "contradict a claim."
+    )
 
 
 def _trainings(record: Record) -> pd.DataFrame:
@@ -202,7 +233,7 @@ def _curves(frames: Frames, folder: Path) -> dict[str, Path]:
             _with(scored_methods(scores[masks.map(is_region)]), "identity_cosine"),
         ),
         (
-            "Expressions: what they are, and what is seen in results, in the manner of Fig. 16.",
+            "Expressions: what they are, and what is seen in results, in the manner of Fig. 16. " + guessing(scores),
             curves.confusion(scores, folder / "confusion.svg", matrices),
             _with(rows, "expression_correct"),
         ),
@@ -212,7 +243,7 @@ def _curves(frames: Frames, folder: Path) -> dict[str, Path]:
             rows[rows["pipeline"].isin(efficiency["pipeline"])],
         ),
     )
-    return {f"{caption} {trained(shown)}".strip(): path for caption, path, shown in drawn if path is not None}
+    return {f"{caption} {trained(one_training(shown))}".strip(): path for caption, path, shown in drawn if path is not None}
 
 
 def _with(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -272,10 +303,23 @@ def _facts(record: Record) -> dict[str, Any]:
         "Data sets": data,
         "Trained": trained,
         "Settings": settings,
-        "Scored on": ", ".join(dict.fromkeys(one.facts["device"] for one in record.shown)),
         "Metrics": record.contracts,
-        "Versions": software_versions(),
+        "Devices": _by_act(record.provenance, "device"),
+        "Precision": _by_act(record.provenance, "precision"),
+        "Versions": _by_act(record.provenance, "versions"),
+        "State of the code": _by_act(record.provenance, "sources"),
     }
+
+
+def _by_act(provenance: pd.DataFrame, name: str) -> dict[str, str]:
+    """Return what was recorded under a name of trainings, restorations, scores and timings; those that agree together."""
+    said: dict[str, list[str]] = {}
+    for act, values in provenance.groupby("act", sort=False)[name]:
+        if values.any():
+            known = values.replace("", _NOT_RECORDED).value_counts(sort=False)
+            several = "; ".join(f"{value} ({count} of {len(values)})" for value, count in known.items())
+            said.setdefault(several if len(known) > 1 else known.index[0], []).append(str(act))
+    return {", ".join(acts): value for value, acts in said.items()}
 
 
 def _trained(about: Mapping[str, Any]) -> str:

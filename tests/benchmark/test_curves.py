@@ -12,6 +12,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from occface.benchmark import curves, plotting
+from occface.benchmark.paper import pipeline_title
 
 _EXPRESSIONS = ("neutral", "smile", "scream")
 
@@ -112,6 +113,14 @@ def test_failures_references_variants_and_foreign_trainings_are_in_no_line(drawn
 
 def test_a_training_on_other_data_is_drawn_where_there_is_no_own(drawn: list[Figure]) -> None:
     curves.quality_by_mask_size(_scores(*_SIZES).assign(trained_on="other"), "psnr", "a.svg")
+    assert _solid(_panels(drawn[0])["demo: joint"]) == [("-", [40.25, 41.25, 42.25])]
+
+
+def test_of_several_models_from_elsewhere_one_is_drawn(drawn: list[Figure]) -> None:
+    scores = _scores(*_SIZES)
+    joint = scores[scores["order"] == "joint"]
+    others = [joint.assign(trained_on="other"), joint[joint["index"] > 0].assign(trained_on="more", psnr=99.0)]
+    curves.quality_by_mask_size(pd.concat([scores[scores["order"] != "joint"], *others]), "psnr", "a.svg")
     assert _solid(_panels(drawn[0])["demo: joint"]) == [("-", [40.25, 41.25, 42.25])]
 
 
@@ -262,6 +271,28 @@ def test_a_figure_is_laid_out_so_that_nothing_is_cut(tmp_path: Path) -> None:
         assert box.y0 >= 0
         assert box.y1 <= figure.bbox.y1
         assert box.x1 <= figure.bbox.x1
+
+
+def test_noisy_times_say_so(drawn: list[Figure]) -> None:
+    costs = _efficiency()
+    curves.efficiency(costs.assign(noisy=(costs["pipeline"] == "pro-uigan").astype(int)), _scores("square"), "a.svg")
+    noisy = {text.get_text().partition(" (")[0]: "; noisy time)" in text.get_text() for text in drawn[0].axes[0].texts}
+    assert noisy == {pipeline_title(name): name == "pro-uigan" for name in costs["pipeline"].unique()}
+
+
+def test_means_of_few_faces_have_hollow_markers(drawn: list[Figure]) -> None:
+    areas = [0.05, 0.05, 0.05, 0.05, 0.05, 0.15]  # five faces in the first tenth, one in the second
+    scores = _scores("irregular", "square")
+    scores["hole_area"] = scores["index"].map(dict(enumerate(areas)))
+    curves.quality_by_hole_area(scores, "psnr", "a.svg")
+    axis = _panels(drawn[0])["demo: joint"]
+    (hollow,) = [found for found in axis.collections if isinstance(found, PathCollection)]
+    assert np.asarray(hollow.get_offsets()).round(6).tolist() == [[1.0, 40.5]]
+    assert hollow.get_facecolor().size == 0
+    assert [line.get_markevery() for line in axis.lines if line.get_linestyle() == "-"] == [[0]]
+    assert "fewer than 5 faces" in [text.get_text() for text in drawn[0].legends[0].get_texts()]
+    curves.quality_by_mask_size(_scores(*_SIZES, faces=5), "psnr", "a.svg")
+    assert "fewer than 5 faces" not in [text.get_text() for text in drawn[1].legends[0].get_texts()]
 
 
 def test_names_beside_circles_never_overlap(drawn: list[Figure]) -> None:

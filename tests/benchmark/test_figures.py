@@ -58,7 +58,7 @@ def test_a_larger_cell_enlarges_by_a_whole_factor(tmp_path: Path) -> None:
     _find(canvas, picture.repeat(2, axis=0).repeat(2, axis=1))
 
 
-def test_a_failed_face_is_shown_as_failed(tmp_path: Path) -> None:
+def test_a_face_without_a_picture_is_shown_as_such(tmp_path: Path) -> None:
     picture = _picture(0)
     canvas = _read(comparison_grid([("Ours", [None, picture]), ("Truth", [picture, picture])], tmp_path / "grid.png"))
     x, y = _find(canvas, picture)

@@ -53,6 +53,7 @@ class _Folder:
     ) -> None:
         stem = files.safe_name(f"{dataset}_{mask}_{pipeline}_{trained_on}")
         inputs = f"inputs-{dataset}-{mask}"
+        faces: dict[str, Any] = {}
         for number in _NUMBERS:
             for kind, side in (("lr", 16), ("hr", 128)):
                 files.write_bytes(
@@ -64,8 +65,15 @@ class _Folder:
             )
             made = {f"{number:05d}.png": _picture(pipeline, trained_on, mask, number)}
             made |= {f"{number:05d}.stage-{stage}.png": _picture(stage, number, side=16 << stage) for stage in range(1, stages)}
-            for name, picture in made.items():
-                files.write_bytes(self.path / "restored" / stem / name, encode_png(picture))
+            whole, *earlier = (encode_png(picture) for picture in made.values())
+            for name, data in zip(made, (whole, *earlier), strict=True):
+                files.write_bytes(self.path / "restored" / stem / name, data)
+            faces[str(number)] = {
+                "stages": stages,
+                "sha256": files.sha256_bytes(whole),
+                "sha256_earlier": [files.sha256_bytes(data) for data in earlier],
+            }
+        files.write_json(self.path / "restored" / stem / "faces.json", {"faces": faces})
         facts: dict[str, Any] = {
             "title": pipeline_title(pipeline),
             "shown": list(_NUMBERS),

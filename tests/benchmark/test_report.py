@@ -85,12 +85,12 @@ def _table(name: str = "demo") -> pd.DataFrame:
     """Return a table of scores in the form of `occface.benchmark.tables`; PSNR 20 to 23 in the paper's order of rows."""
     methods = (("SR", "Bicubic"), ("SR+PA", "Bicubic + GFC"), ("PA+SR", "GFC + Bicubic"), ("joint", "Pro-UIGAN"))
     index = [(mask, *method) for mask in ("irregular", "square") for method in methods]
-    values = [[20.0 + place, 0.5 + place / 10, 3] for _ in range(2) for place in range(4)]
+    values = [[20.0 + place, 0.5 + place / 10, 6] for _ in range(2) for place in range(4)]
     columns = pd.MultiIndex.from_product([[name], ["PSNR", "SSIM", "n"]], names=["dataset", "metric"])
     table = pd.DataFrame(
         values, index=pd.MultiIndex.from_tuples(index, names=["mask type", "order", "method"]), columns=columns
     )
-    table.attrs["caption"] = "Means over 3 faces."
+    table.attrs["caption"] = "Means over 6 faces."
     return table
 
 
@@ -150,9 +150,9 @@ def test_the_page_holds_everything_and_needs_nothing(tmp_path: Path, grid: Path,
     own, facts = page.tables
     assert facts == [["seed", "1"], ["minutes", "4.25"], ["versions", "torch: 2.13.0"], ["masks", "square, irregular"]]
     heads = [header(("demo", name)) for name in ("PSNR", "SSIM", "n")]
-    assert own[:4] == [["", "demo"], ["order", "method", *heads], ["irregular"], ["SR", "Bicubic", "20.000", "0.500", "3"]]
-    assert own[6:8] == [["joint", "Pro-UIGAN", "23.000", "0.800", "3"], ["square"]]
-    for part in (CONTRACT, "Means over 3 faces.", "First.", "Second.", "All pipelines.", "Small networks.", "Held-out faces"):
+    assert own[:4] == [["", "demo"], ["order", "method", *heads], ["irregular"], ["SR", "Bicubic", "20.000", "0.500", "6"]]
+    assert own[6:8] == [["joint", "Pro-UIGAN", "23.000", "0.800", "6"], ["square"]]
+    for part in (CONTRACT, "Means over 6 faces.", "First.", "Second.", "All pipelines.", "Small networks.", "Held-out faces"):
         assert part in page.text
     assert page.text.index("Small networks.") < page.text.index("2.13.0")  # where it came from stands at the foot
 
@@ -194,7 +194,7 @@ def test_what_only_the_csv_file_holds_is_left_out_and_texts_are_no_numbers(tmp_p
         ["", "demo"],
         ["method", *heads, "device"],
         ["irregular, SR"],  # rows of one mask type and one pose compete
-        ["Bicubic", "20.000", "0.500", "3", "CPU"],
+        ["Bicubic", "20.000", "0.500", "6", "CPU"],
     ]
     assert page.classes.count("number") == 3 + 8 * 3
 
@@ -211,6 +211,55 @@ def test_claims_differ_by_word_and_by_mark(tmp_path: Path) -> None:
     ]
     assert [name for name in page.classes if name in ("good", "bad", "open")] == ["good", "bad", "open"]
     assert "Corrected by Holm's method." in page.text
+
+
+def test_verdicts_are_marked_by_the_words_they_begin_with(tmp_path: Path) -> None:
+    verdicts = {
+        "reproduced": "good",
+        "reproduced: best of the 5 that are here": "good",
+        "not reproduced": "bad",
+        "not reproduced: contradicted": "bad",
+        "not reproduced: undecided": "open",
+        "not testable here: undecidable with 6 people": "open",
+    }
+    frame = pd.DataFrame({"claim": "One", "verdict": list(verdicts)})
+    page = _read(write_report(tmp_path, "Demo", [Section("Claims", tables={"Claims": frame})], {}, []))
+    assert [name for name in page.classes if name in ("good", "bad", "open")] == list(verdicts.values())
+
+
+def test_means_of_few_images_are_faint(tmp_path: Path) -> None:
+    table = _table()
+    table[("demo", "n")] = [3, 3, 3, 3, 5, 5, 5, 4]
+    text = write_report(tmp_path, "Demo", [Section("All", tables={"Table I": table})], {}, []).read_text(encoding="utf-8")
+    assert '<td role="cell" class="number few">23.000</td><td' in text.replace("</td>\n<td", "</td><td")
+    assert text.count('class="number few"') == 5 * 2
+    assert '<td role="cell" class="number best">22.000</td>' in text
+
+
+def test_how_numbers_were_computed_is_folded_away(tmp_path: Path) -> None:
+    table = _table()
+    table.attrs |= {"caption": "Means. PSNR of bytes. A note.", "details": "PSNR of bytes."}
+    page = _read(write_report(tmp_path, "Demo", [Section("All", tables={"Table I": table, "Claims": _claims()})], {}, []))
+    assert page.tags.count("details") == 1
+    assert "Means. A note." in page.text
+    assert page.text.count("PSNR of bytes.") == 1
+
+
+def test_long_texts_are_folded_after_a_whole_clause(tmp_path: Path) -> None:
+    more = "and so on " * 15
+    texts = {
+        f"no difference; {more}": "no difference",
+        f"{more}; much": "",  # its first clause is as long as all of it
+        f"needs a pipeline (left out: it missed; twice) {more}": "needs a pipeline",
+        f"1 or 0: {more}": "1 or 0",
+        f"one (a; b), two; {more}": "one (a; b), two",
+        "a; b": "",
+    }
+    frame = pd.DataFrame({"claim": "One", "why": list(texts)})
+    text = write_report(tmp_path, "Demo", [Section("Claims", tables={"Claims": frame})], {"f": texts}, []).read_text()
+    cells = re.findall(r'<td role="cell" class="long prose"[^>]*>(.*?)</td>', text)
+    assert [(re.findall("<summary>(.*?)</summary>", cell) or [""])[0] for cell in cells] == list(texts.values())
+    assert [re.sub("<.*?>", "", cell).split()[-1] for cell in cells] == [words.split()[-1] for words in texts]
 
 
 def test_any_other_frame_is_printed(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+import math
 import shutil
 from types import SimpleNamespace
 
@@ -7,7 +8,7 @@ import pytest
 
 from occface.benchmark.engine import run_benchmark
 from occface.benchmark.record import Record
-from occface.benchmark.show import _absent, _facts, _noted, _notes, _trainings
+from occface.benchmark.show import _absent, _by_act, _facts, _noted, _notes, _too_few, _trainings
 from occface.benchmark.tables import TABLES
 
 MADE = {"1", "2", "4", "5", "6", "parsing", "stages", "by-hole-area"}
@@ -167,3 +168,47 @@ def test_provenance_says_how_each_method_came_about(whole):
     assert "departs from the preset paper in: " in trained["gfc, on parsed"]
     assert {"pro-uigan, on parsed", "pro-uigan, on faces", "pro-uigan:p-fp, on parsed"} <= set(trained)
     assert facts["Metrics"]["psnr"].startswith("PSNR")
+
+
+def test_provenance_is_what_was_recorded_not_what_the_reading_machine_is_like(whole, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(whole.folder, folder, ignore=shutil.ignore_patterns("runs", "judges"))
+    for path in (folder / "scores").glob("*_*.json"):
+        facts = json.loads(path.read_text())
+        facts["versions"] = {"occface": "0.0.1", "torch": "1.2.3"}
+        facts["device"] = "a scoring machine"
+        for about in facts["restored_on"]:
+            about["device"] = "a restoring machine"
+        path.write_text(json.dumps(facts))
+    done = run_benchmark(whole.recipe, folder, strategy="only-cache")
+    report = done.report.read_text(encoding="utf-8")
+    for said in ("occface 0.0.1, torch 1.2.3", "a scoring machine", "a restoring machine"):
+        assert said in report
+    acts = pd.read_csv(folder / "provenance.csv", keep_default_na=False)
+    assert acts["act"].unique().tolist() == ["trained", "restored", "scored", "timed"]
+    assert set(acts.loc[acts["act"] == "restored", "device"]) == {"a restoring machine"}
+
+
+def test_acts_that_agree_stand_together():
+    rows = [("trained", "a"), ("trained", "a"), ("restored", "b"), ("restored", ""), ("scored", "a"), ("timed", "")]
+    frame = pd.DataFrame(rows, columns=["act", "sources"])
+    assert _by_act(frame, "sources") == {"trained, scored": "a", "restored": "b (1 of 2); not recorded (1 of 2)"}
+
+
+def test_code_of_several_states_is_said(whole, tmp_path, monkeypatch):
+    folder = tmp_path / "copy"
+    shutil.copytree(whole.folder, folder, ignore=shutil.ignore_patterns("runs", "judges"))
+    said = "Scores were made by 2 states of the code: 3 by aaa; 1 by bbb."
+    monkeypatch.setattr(Record, "source_notes", [said])
+    done = run_benchmark(whole.recipe, folder, strategy="only-cache")
+    assert said in done.report.read_text(encoding="utf-8")
+    assert said in done.printed
+
+
+def test_too_few_people_for_any_test_are_said_to_be_too_few():
+    claims = pd.DataFrame(
+        {"p": [0.03, 0.25, math.nan], "units": [6, 4, 0], "verdict": ["undecidable with 6 people"] * 2 + ["x"]}
+    )
+    assert "2 tests are corrected for, and no more than 6 people or photographs" in _too_few(claims)
+    assert _too_few(claims.assign(verdict=["reproduced", "undecidable with 4 people", "x"])) == ""
+    assert _too_few(claims.assign(verdict="not testable here")) == ""

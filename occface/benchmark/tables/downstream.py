@@ -9,8 +9,10 @@ import pandas as pd
 from occface.benchmark.tables.frames import Frames, is_region, scored_methods, table_rows
 from occface.benchmark.tables.means import mean_table, present
 
-__all__ = ["normalisers", "parsing", "recognition", "table_vi", "table_vii"]
+__all__ = ["guessing", "normalisers", "parsing", "recognition", "table_vi", "table_vii"]
 
+#: Of more classes than these only their number is said.
+_NAMED_CLASSES = 8
 _NORMALISERS = ("nrmse_outer_eyes", "nrmse_eye_centres", "nrmse_face_width")
 
 
@@ -49,7 +51,30 @@ def table_vii(frames: Frames) -> pd.DataFrame | None:
         scores = scores[enlarged | (scores["pipeline"] != "lr")].copy()
         scores.loc[enlarged, ["pipeline", "order"]] = ["lr", "reference"]
     lead = "Facial expressions, accuracy as a mean over images, not over folds"
-    return _downstream(replace(frames, scores=scores), ("expression_correct",), lead)
+    return _downstream(replace(frames, scores=scores), ("expression_correct",), lead, guessing(scores))
+
+
+def guessing(scores: pd.DataFrame) -> str:
+    """Say of each data set which expressions its judged faces have, and how often a guess of the commonest is right.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"dataset": "demo", "image": list("abcd"), "expression": ["sad", "calm", "sad", "sad"]})
+    >>> guessing(rows.assign(expression_correct=1.0))
+    'demo has 2 classes (calm, sad); guessing the commonest is right on 75.00 % of 4 faces.'
+    """
+    if "expression_correct" not in scores.columns:
+        return ""
+    judged = scores[scores["expression_correct"].notna() & (scores["expression"] != "")].drop_duplicates(["dataset", "image"])
+    said = []
+    for dataset, labels in judged.groupby("dataset", sort=False)["expression"]:
+        counts = labels.value_counts()
+        names = f" ({', '.join(sorted(counts.index))})" if len(counts) <= _NAMED_CLASSES else ""
+        said.append(
+            f"{dataset} has {len(counts)} classes{names}; guessing the commonest is right on "
+            f"{100 * counts.max() / len(labels):.2f} % of {len(labels)} faces."
+        )
+    return " ".join(said)
 
 
 def recognition(frames: Frames) -> pd.DataFrame | None:
@@ -73,9 +98,9 @@ def recognition(frames: Frames) -> pd.DataFrame | None:
     )
 
 
-def _downstream(frames: Frames, names: tuple[str, ...] | list[str], lead: str) -> pd.DataFrame | None:
+def _downstream(frames: Frames, names: tuple[str, ...] | list[str], lead: str, remark: str = "") -> pd.DataFrame | None:
     rows = table_rows(frames.scores, references=True)
     metrics = present(rows, names)
     if not metrics:
         return None
-    return mean_table(rows, metrics, lead, contracts=frames.contracts, trainings=frames.trainings)
+    return mean_table(rows, metrics, lead, contracts=frames.contracts, trainings=frames.trainings, remark=remark)

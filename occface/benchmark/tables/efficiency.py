@@ -6,16 +6,17 @@ import pandas as pd
 
 from occface.benchmark.paper import mask_order, order_rows, pipeline_title
 from occface.benchmark.statistics import with_intervals
-from occface.benchmark.tables.frames import Frames, table_rows
-from occface.benchmark.tables.means import given
-from occface.benchmark.tables.quantities import HIDDEN, contracts_of, of_metric
+from occface.benchmark.tables.frames import Frames, one_training, table_rows
+from occface.benchmark.tables.means import captioned, given
+from occface.benchmark.tables.quantities import HIDDEN, NOISY, contracts_of, of_metric
 
-__all__ = ["COUNTED", "OWN", "counted_alike", "table_iv"]
+__all__ = ["COUNTED", "OWN", "counted_alike", "is_noisy", "table_iv"]
 
 #: What is counted in the rows of ``efficiency`` that hold a pipeline's own networks alone, without GFC and FAN.
 OWN = "own network"
 #: The two ways to count that every pipeline has: its own networks, and all that a face passes through.
 COUNTED = ("without GFC and FAN", "with GFC and FAN")
+_HELPERS = ("GFC", "FAN")
 #: What the paper shows PSNR of.
 _DATASET, _MASK = "CelebA-HQ", "square"
 #: Columns that depend on what is counted, and those of the whole pipeline: which number it is, and by what that is divided.
@@ -24,9 +25,22 @@ _WHOLE = {
     ("time", "median ms"): "median_ms",
     ("time", "p90 ms"): "p90_ms",
     ("time", "runs"): "runs",
+    ("time", NOISY): NOISY,
     ("memory", "peak MB"): "peak_memory_mb",
 }
 _MEASURED_ON = ("device", "precision")
+_PRESET = ("networks", "preset")
+_WHOLE_SAID = (
+    "Time and memory are those of the whole pipeline. What finds the LR landmarks that a pipeline is given is in none of these "
+    "numbers: the landmarks are there beforehand, as the true mask is."
+)
+_OTHER_WIDTHS = (
+    "Networks of other presets than 'paper' have widths of our own, so their sizes and times are not those of the paper's."
+)
+_NOISY_SAID = (
+    "Best in bold, of times the best of rows that are not noisy. Noisy: a tenth of the runs took more than 1.5 times the "
+    "median, so other work ran on the machine; such times compare only roughly."
+)
 
 
 def counted_alike(efficiency: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -44,6 +58,11 @@ def counted_alike(efficiency: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return dict(zip(COUNTED, (own, whole), strict=True))
 
 
+def is_noisy(efficiency: pd.DataFrame) -> pd.Series:
+    """Tell of each row of `Frames.efficiency` whether its times were measured while other work ran; where not known, not."""
+    return efficiency[NOISY].eq(1) if NOISY in efficiency else pd.Series(False, efficiency.index)
+
+
 def table_iv(frames: Frames) -> pd.DataFrame | None:
     """Build Table IV: model size, running time, multiply-accumulates, memory and PSNR.
 
@@ -59,9 +78,10 @@ def table_iv(frames: Frames) -> pd.DataFrame | None:
     -------
     pandas.DataFrame or None
         Rows (order, method), preceded by device and precision where there are several of them; rows compete within those.
-        Columns (size, ...) of a pipeline's own networks, NaN where it has none; (with GFC and FAN, ...) of all that a face
-        passes through; (time, ...), (memory, ...) of the whole pipeline; and (data set, PSNR) with its interval and n: on
-        CelebA-HQ and square masks as in the paper where these were scored, else on the first data set and mask type.
+        Columns (networks, preset) that a row's networks were built from, where it is known; (size, ...) of a pipeline's own
+        networks, NaN where it has none; (with GFC and FAN, ...) of all that a face passes through; (time, ...), (memory, ...)
+        of the whole pipeline, with (time, noisy) where any row is; and (data set, PSNR) with its interval and n: on CelebA-HQ
+        and square masks as in the paper where these were scored, else on the first data set and mask type.
     """
     measured = frames.efficiency
     if measured.empty:
@@ -71,37 +91,49 @@ def table_iv(frames: Frames) -> pd.DataFrame | None:
     own, whole = counted_alike(measured).values()
     named = whole.assign(method=whole["pipeline"].map(pipeline_title)).reset_index(drop=True)
     learnt = own[own["parameters"] > 0].set_index(by).reindex(pd.MultiIndex.from_frame(named[by])).set_axis(named.index)
-    columns = {
+    presets = named["preset"].fillna("") if "preset" in named else pd.Series("", named.index)
+    columns: dict[tuple[str, str], pd.Series] = {_PRESET: presets.replace("", "–")} if presets.any() else {}  # noqa: RUF001
+    columns |= {
         (group, title): rows[source].astype(float) / divisor
         for group, rows in (("size", learnt), (COUNTED[1], named))
         if rows["parameters"].notna().any()
         for title, (source, divisor) in _SIZES.items()
     }
-    columns |= {column: named[source] for column, source in _WHOLE.items()}
+    noisy = is_noisy(named)
+    marked = named.assign(**{NOISY: noisy.map({True: NOISY, False: ""})})
+    columns |= {column: marked[source] for column, source in _WHOLE.items() if source != NOISY or noisy.any()}
     quality, beside = _psnr(frames.scores, named)
     table = pd.DataFrame(columns | quality).set_index(pd.MultiIndex.from_frame(named[[*several, "order", "method"]]))
     table.columns.names = ["dataset", "metric"]
     table = order_rows(table)
     where = "; ".join(f"{name}: {measured[name].iloc[0]}" for name in _MEASURED_ON if name not in several)
-    table.attrs["caption"] = " ".join(
-        filter(
-            None,
-            [
-                f"Efficiency, one face at a time ({where})." if where else "Efficiency, one face at a time.",
-                "Size is that of a pipeline's own networks, without GFC and FAN, and a dash where it has none; "
-                f"'{COUNTED[1]}' counts every network that a face passes through.",
-                "Time and memory are those of the whole pipeline, LR landmarks being given. Best in bold.",
-                beside,
-                contracts_of(table.columns.unique(1), frames.contracts),
-            ],
-        )
+    return captioned(
+        table,
+        [
+            f"Efficiency, one face at a time ({where})." if where else "Efficiency, one face at a time.",
+            "'size' counts a pipeline's own networks, not GFC and not FAN; a dash where it has no other.",
+            _helped(named) if (COUNTED[1], "KB") in columns else "",
+            _WHOLE_SAID,
+            _OTHER_WIDTHS if presets[presets != ""].ne("paper").any() else "",
+            _NOISY_SAID if noisy.any() else "Best in bold.",
+            beside,
+        ],
+        [contracts_of(table.columns.unique(1), frames.contracts)],
     )
-    return table
+
+
+def _helped(named: pd.DataFrame) -> str:
+    """Say in how many rows GFC and FAN take part, where everything is counted."""
+    counts = {helper: int(named["counted"].str.contains(helper).sum()) for helper in _HELPERS}
+    taking = " and ".join(
+        f"{helper} in {f'{count} of {len(named)} rows' if count else 'none of the rows'}" for helper, count in counts.items()
+    )
+    return f"'{COUNTED[1]}' counts every network that a face passes through: {taking}."
 
 
 def _psnr(scores: pd.DataFrame, named: pd.DataFrame) -> tuple[dict[tuple[str, str], pd.Series], str]:
     """Return the columns of PSNR for pipelines whose efficiency was measured, and what the caption says of them."""
-    rows = table_rows(scores)
+    rows = one_training(table_rows(scores))
     rows = rows if rows.empty else rows[rows["mask_given"] != "estimated"]
     if rows.empty or "psnr" not in rows.columns:
         return {}, ""

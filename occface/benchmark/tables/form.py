@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Hashable
 from pathlib import Path
@@ -11,9 +12,20 @@ import numpy as np
 import pandas as pd
 
 from occface import files
-from occface.benchmark.tables.quantities import HIDDEN, N_SUFFIX, of_column
+from occface.benchmark.tables.quantities import FEWEST, HIDDEN, N_SUFFIX, NOISY, Quantity, of_column
 
-__all__ = ["best_cells", "cell_format", "competitors", "format_cell", "header", "latex", "markdown", "shown", "write_table"]
+__all__ = [
+    "best_cells",
+    "cell_format",
+    "competitors",
+    "few_cells",
+    "format_cell",
+    "header",
+    "latex",
+    "markdown",
+    "shown",
+    "write_table",
+]
 
 #: Levels of the rows in which rivals may differ; they are held against each other where all other levels agree.
 _RIVALS = ("order", "method", "trained on")
@@ -97,13 +109,18 @@ def format_cell(column: Hashable, value: Any) -> str:
 
 def cell_format(column: Hashable) -> Callable[[Any], str]:
     """Return the function that prints the cells of a column, see `format_cell`."""
-    quantity = of_column(column)
-    form = f"{'+' if _is_difference(column) else ''}.{quantity.decimals if quantity else 3}f"
+    quantity = of_column(column) or Quantity("")
+    sign = "+" if _is_difference(column) else ""
 
     def text(value: Any) -> str:
         if isinstance(value, str):
             return value
-        return "–" if pd.isna(value) else format(value, form)  # noqa: RUF001 - an en dash is meant
+        if pd.isna(value):
+            return "–"  # noqa: RUF001 - an en dash is meant
+        if not quantity.digits or not value or math.isinf(value):
+            return format(value, f"{sign}.{quantity.decimals}f")
+        rounded = float(f"{value:.{quantity.digits - 1}e}")
+        return format(rounded, f"{sign}.{max(0, quantity.digits - 1 - math.floor(math.log10(abs(rounded))))}f")
 
     return text
 
@@ -116,8 +133,9 @@ def competitors(table: pd.DataFrame) -> list[str]:
 def best_cells(table: pd.DataFrame) -> pd.DataFrame:
     """Mark the best value of each column among rows of one mask type (data set, pose, ...): a frame of booleans.
 
-    References and what is given the truth do not compete, nor do rows that were scored on fewer images than others. Values
-    are compared as they are printed, so what looks equal is marked alike. A value with no rival is not marked.
+    References and what is given the truth do not compete, nor do rows that were scored on fewer images than others, or on fewer
+    than `FEWEST`, nor noisy ones (see `NOISY`). Values are compared as they are printed, so what looks equal is marked alike. A
+    value with no rival is not marked.
     """
     competing = np.ones(len(table), bool)
     if "order" in table.index.names:
@@ -135,20 +153,37 @@ def best_cells(table: pd.DataFrame) -> pd.DataFrame:
             continue
         text = cell_format(column)
         printed = np.array([np.nan if pd.isna(value) else float(text(value)) for value in table.iloc[:, place]])
-        counts = _sibling(table, column, f"{_parts(column)[1]}{N_SUFFIX}") or _sibling(table, column, "n")
-        images = np.zeros(len(table)) if counts is None else table[counts].to_numpy()
+        images, noisy = _images(table, column), _sibling(table, column, NOISY)
+        steady = np.ones(len(table), bool) if noisy is None else (table[noisy] != NOISY).to_numpy()
         for group in groups:
-            rows = group[~np.isnan(printed[group])]
-            rows = rows[images[rows] == images[rows].max(initial=0)]
+            rows = group[~np.isnan(printed[group]) & steady[group]]
+            if images is not None:
+                rows = rows[images[rows] == images[rows].max(initial=FEWEST)]
             if len(rows) > 1:
                 best[rows, place] = printed[rows] == (printed[rows].max() if quantity.higher_is_better else printed[rows].min())
     return pd.DataFrame(best, table.index, table.columns)
 
 
+def few_cells(table: pd.DataFrame) -> pd.DataFrame:
+    """Mark the means of fewer than `FEWEST` images: a frame of booleans."""
+    few = np.zeros(table.shape, bool)
+    for place, column in enumerate(table.columns):
+        quantity, images = of_column(column), _images(table, column)
+        if quantity is not None and quantity.metric and images is not None:
+            few[:, place] = (images < FEWEST) & table.iloc[:, place].notna().to_numpy()
+    return pd.DataFrame(few, table.index, table.columns)
+
+
+def _images(table: pd.DataFrame, column: Hashable) -> np.ndarray | None:
+    """Return of how many images each value of a column is the mean; None where the table does not say."""
+    counts = _sibling(table, column, f"{_parts(column)[1]}{N_SUFFIX}") or _sibling(table, column, "n")
+    return None if counts is None else table[counts].to_numpy()
+
+
 def markdown(table: pd.DataFrame) -> str:
-    """Return what is shown of a table as Markdown, the best values in bold."""
+    """Return what is shown of a table as Markdown, the best values in bold, means of few images in italics."""
     kept = shown(table)
-    best = best_cells(table)[kept.columns].to_numpy()
+    best, few = (marks(table)[kept.columns].to_numpy() for marks in (best_cells, few_cells))
     table = kept
     several = table.columns.nlevels > 1 and table.columns.unique(0).size > 1
     heads = [f"{_parts(column)[0]} {header(column)}" if several else header(column) for column in table.columns]
@@ -157,9 +192,10 @@ def markdown(table: pd.DataFrame) -> str:
     columns = []
     for place, column in enumerate(table.columns):
         cells = map(_escape_markdown, map(cell_format(column), table.iloc[:, place]))
-        columns.append([f"**{cell}**" if mark else cell for cell, mark in zip(cells, best[:, place], strict=True)])
-    for row, bold in zip(table.index, zip(*columns, strict=True), strict=True):
-        lines.append([*map(_escape_markdown, row if isinstance(row, tuple) else (row,)), *bold])
+        stars = np.where(best[:, place], "**", np.where(few[:, place], "*", ""))
+        columns.append([f"{star}{cell}{star}" for cell, star in zip(cells, stars, strict=True)])
+    for row, values in zip(table.index, zip(*columns, strict=True), strict=True):
+        lines.append([*map(_escape_markdown, row if isinstance(row, tuple) else (row,)), *values])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
@@ -172,11 +208,12 @@ def _latex(text: Any) -> str:
 
 
 def latex(table: pd.DataFrame, label: str) -> str:
-    """Return what is shown of a table as LaTeX for booktabs and multirow, the best values in bold.
+    """Return what is shown of a table as LaTeX for booktabs and multirow, the best values in bold, means of few in italics.
 
     Each group of columns, such as a data set, has a heading over its metrics with a rule below it.
     """
-    marks = best_cells(table).map(lambda mark: "textbf:--rwrap;" if mark else "")
+    best, few = best_cells(table).to_numpy(), few_cells(table).to_numpy()
+    marks = pd.DataFrame(np.where(best, "textbf:--rwrap;", np.where(few, "textit:--rwrap;", "")), table.index, table.columns)
     caption = table.attrs.get("caption", "")
     table = shown(table)
     cells: list[Any] = [

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 
 from occface.benchmark.paper import pipeline_title
@@ -14,22 +15,24 @@ from occface.occlusion.masks import mask_family
 
 __all__ = [
     "POSE_STEP",
-    "RETRAINED",
     "Frames",
     "TableSpec",
+    "common_training",
     "is_region",
+    "is_retrained",
     "main_masks",
-    "own_training",
-    "pose_angle",
+    "one_training",
+    "pose_order",
     "round_pose",
     "scored_methods",
     "square_size",
     "table_rows",
+    "tenths",
     "with_titles",
 ]
 
 #: What Tables II and III are about, and no other table.
-RETRAINED = ("p-fp", "p-gt", "l-minus", "l-dagger", "l-ddagger", "l-star")
+_RETRAINED = ("p-fp", "p-gt", "l-minus", "l-dagger", "l-ddagger", "l-star")
 #: Poses are shown in steps of so many degrees.
 POSE_STEP = 15
 _SQUARE = re.compile(r"square[-_](\d+)")
@@ -50,7 +53,8 @@ class Frames:
         pipeline, trained_on, mask_given, metric, value, n.
     efficiency : pandas.DataFrame
         One row per pipeline and what is counted of it: columns pipeline, order, counted, parameters, size_kb, macs,
-        median_ms, p90_ms, runs, peak_memory_mb, device, precision.
+        median_ms, p90_ms, runs, peak_memory_mb, device, precision. Where they are known, ``preset``, the preset that the
+        row's networks were built from, empty where it has none, and ``noisy``, 1 where other work disturbed the times.
     contracts : mapping of str to str
         How metrics were computed, by their columns, where their settings were not the default ones: captions say it.
     trainings : pandas.DataFrame
@@ -93,29 +97,62 @@ def table_rows(scores: pd.DataFrame, references: bool = False) -> pd.DataFrame:
 
 
 def scored_methods(scores: pd.DataFrame, references: bool = False) -> pd.DataFrame:
-    """Return the rows of methods as they are: no retrained variants, no training on other data (see `own_training`).
+    """Return the rows of methods as they are: no retrained variants, and one training set (see `common_training`).
 
     References are left out too, unless they are asked for.
     """
     if scores.empty:
         return scores
-    variants = scores["pipeline"].map(_variant).isin(RETRAINED)
-    return own_training(scores[~variants if references else ~variants & (scores["order"] != "reference")])
+    variants = scores["pipeline"].map(is_retrained)
+    return common_training(scores[~variants if references else ~variants & (scores["order"] != "reference")])
 
 
-def _variant(pipeline: str) -> str:
-    return pipeline.partition(":")[2]
+def is_retrained(pipeline: str) -> bool:
+    """Tell whether a pipeline is one of the variants that Tables II and III are about.
+
+    Examples
+    --------
+    >>> is_retrained("pro-uigan:p-fp"), is_retrained("pro-uigan:released"), is_retrained("pro-uigan")
+    (True, False, False)
+    """
+    return pipeline.partition(":")[2] in _RETRAINED
 
 
-def own_training(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of methods that learnt from the data set itself, or from nothing.
+def common_training(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of methods that learnt from the same data set, or from nothing, so that like is held against like.
 
-    A pipeline that has no such row on a data set keeps those that it has.
+    Where something learnt from the data set itself, that is the one from which most pipelines learnt, the data set itself where
+    as many did; a pipeline that did not learn from it keeps all its rows. Where nothing did, nothing is left out: such rows
+    say what they learnt from.
     """
     if scores.empty or "trained_on" not in scores.columns:
         return scores
-    own = scores["trained_on"].isin([""]) | (scores["trained_on"] == scores["dataset"])
-    return scores[own | ~own.groupby([scores["dataset"], scores["pipeline"]]).transform("any")]
+    own = scores["trained_on"] == scores["dataset"]
+    return scores[_of_common(scores) | ~own.groupby(scores["dataset"]).transform("any")]
+
+
+def one_training(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of one model of each pipeline on each data set, for what tells no models of a method apart.
+
+    That is its `common_training`; a pipeline that did not learn from that and has several models gives the one scored most.
+    """
+    if scores.empty or "trained_on" not in scores.columns:
+        return scores
+    scores = scores[_of_common(scores)]
+    by = [scores["dataset"], scores["pipeline"]]
+    rows = scores.groupby([*by, scores["trained_on"]])["trained_on"].transform("size")
+    most = scores["trained_on"].where(rows == rows.groupby(by).transform("max"))
+    return scores[scores["trained_on"].isin([""]) | (scores["trained_on"] == most.groupby(by).transform("first"))]
+
+
+def _of_common(scores: pd.DataFrame) -> pd.Series:
+    """Tell the rows that learnt from what most pipelines of their data set did, and all of pipelines without such rows."""
+    dataset, pipeline, trained_on = (scores[name].astype(str) for name in ("dataset", "pipeline", "trained_on"))
+    counts = scores[trained_on != ""].groupby(["dataset", "trained_on"])["pipeline"].nunique().rename("learnt").reset_index()
+    counts["own"] = counts["trained_on"] == counts["dataset"]
+    ranked = counts.sort_values(["learnt", "own", "trained_on"], ascending=[False, False, True]).drop_duplicates("dataset")
+    common = trained_on.isin([""]) | (trained_on == dataset.map(ranked.set_index("dataset")["trained_on"]))
+    return common | ~common.groupby([dataset, pipeline]).transform("any")
 
 
 def square_size(mask_type: str) -> int | None:
@@ -130,12 +167,36 @@ def square_size(mask_type: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def pose_angle(pose: str) -> float | None:
+def tenths(areas: pd.Series) -> pd.Series:
+    """Return the tenth of the face, 0 to 9, that each occluded share falls into: its lower end is in it, and 1 in the last.
+
+    Examples
+    --------
+    >>> tenths(pd.Series([0.05, 0.1, 0.7 - 0.4, 1.0])).tolist()
+    [0, 1, 3, 9]
+    """
+    # Rounded first: 0.3 may have come as 0.29999999.
+    return np.floor((areas * 10).round(6)).clip(0, 9).astype(int)
+
+
+def pose_order(pose: str) -> tuple[float, str]:
+    """Return the sort key of a pose: yaws by their angle, names behind them.
+
+    Examples
+    --------
+    >>> sorted(["frontal", "+15", "0", "-90"], key=pose_order)
+    ['-90', '0', '+15', 'frontal']
+    """
+    angle = _angle(pose)
+    return (math.inf if angle is None else angle, pose)
+
+
+def _angle(pose: str) -> float | None:
     """Return the yaw in degrees that a pose says, None for a name.
 
     Examples
     --------
-    >>> pose_angle("-30"), pose_angle("+1.8"), pose_angle("45 degrees"), pose_angle("45 left")
+    >>> _angle("-30"), _angle("+1.8"), _angle("45 degrees"), _angle("45 left")
     (-30.0, 1.8, 45.0, None)
     """
     found = _DEGREES.fullmatch(pose.strip().replace("\u2212", "-"))
@@ -150,7 +211,7 @@ def round_pose(pose: str) -> str:
     >>> [round_pose(pose) for pose in ("+1.8", "-30", "7.5", "-7.5", "22.4", "frontal")]
     ['0', '-30', '+15', '-15', '+15', 'frontal']
     """
-    angle = pose_angle(pose)
+    angle = _angle(pose)
     if angle is None:
         return pose
     steps = math.floor(abs(angle) / POSE_STEP + 0.5)  # halves go outwards, to the left as to the right

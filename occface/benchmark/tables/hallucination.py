@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from occface.benchmark.tables.frames import Frames, main_masks, own_training, table_rows
+from occface.benchmark.tables.frames import Frames, common_training, main_masks, table_rows
 from occface.benchmark.tables.means import mean_table
 
 __all__ = ["quality", "table_1", "table_i", "table_ii", "table_iii", "table_v"]
@@ -91,7 +91,7 @@ def _variants(frames: Frames, variants: tuple[str, ...], lead: str, full: str = 
     scores = frames.scores
     if scores.empty or not scores["pipeline"].isin(variants).any() or not quality(scores):
         return None
-    rows = main_masks(own_training(scores[scores["pipeline"].isin([*variants, _FULL])]))
+    rows = main_masks(common_training(scores[scores["pipeline"].isin([*variants, _FULL])]))
     where = pd.MultiIndex.from_frame(rows[["dataset", "mask_type"]])
     rows = rows[where.isin(where[rows["pipeline"].isin(variants)])]
     rows, trainings = (frame.replace({"pipeline": {_FULL: full}}) for frame in (rows, frames.trainings))

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
 from occface.benchmark.paper import INDEX, order_rows, pipeline_title
 from occface.benchmark.statistics import with_intervals
-from occface.benchmark.tables.form import competitors
+from occface.benchmark.tables.form import competitors, few_cells
 from occface.benchmark.tables.frames import with_titles
-from occface.benchmark.tables.quantities import COUNTS, HIDDEN, N_SUFFIX, contracts_of, of_metric
+from occface.benchmark.tables.quantities import COUNTS, FEWEST, HIDDEN, N_SUFFIX, contracts_of, of_metric
 
-__all__ = ["given", "mean_table", "present", "trained", "trained_elsewhere"]
+__all__ = ["captioned", "given", "mean_table", "present", "trained", "trained_elsewhere"]
 
 _PA = "PA is face inpainting."
 _UNEQUAL = "Rows of smaller n are means over fewer images, and compare only roughly."
 _INTERVALS = "Means over images; the CSV file holds the 95 % bootstrap interval of each."
+_FEW = f"Means of fewer than {FEWEST} images are printed faint, in text files in italics, and none of them counts as the best."
+#: So many pipelines with a helper in common are named by it, where there are no others with it.
+_MANY = 3
 
 
 def present(scores: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
@@ -34,6 +37,7 @@ def mean_table(
     sets: pd.DataFrame | None = None,
     contracts: Mapping[str, str] | None = None,
     trainings: pd.DataFrame | None = None,
+    remark: str = "",
 ) -> pd.DataFrame:
     """Return a table of means over images.
 
@@ -55,6 +59,8 @@ def mean_table(
         What `Frames.contracts` is.
     trainings : pandas.DataFrame, optional
         What `Frames.trainings` is, to say of each row how long its networks were trained.
+    remark : str
+        Sentences that the caption says next after its first one.
 
     Returns
     -------
@@ -94,11 +100,21 @@ def mean_table(
     rows = pd.MultiIndex.from_frame(named[list(index)].drop_duplicates())
     table = order_rows(_with_counts(_filled(wide.reindex(index=rows, columns=columns))))
     named = named[pd.MultiIndex.from_frame(named[list(index)]).isin(table.index)]
-    caption = _caption(table, named, lead, contracts or {})
+    caption = _caption(table, named, lead, remark)
+    details = [_INTERVALS, contracts_of(table.columns.unique(1), contracts or {})]
     if trainings is not None and not trainings.empty:
-        table, said = _with_trainings(table, named, trainings)
-        caption = f"{caption} {said}".strip()
-    table.attrs["caption"] = caption
+        table, whole, counted = _with_trainings(table, named, trainings)
+        caption, details = [*caption, whole], [counted, *details]
+    return captioned(table, caption, details)
+
+
+def captioned(table: pd.DataFrame, sentences: Iterable[str], details: Iterable[str]) -> pd.DataFrame:
+    """Return a table with its caption in ``attrs["caption"]``; its end, `details`, also in ``attrs["details"]``.
+
+    Where there is little room the details, which say how the numbers were computed, may be folded away.
+    """
+    table.attrs["details"] = " ".join(filter(None, details))
+    table.attrs["caption"] = " ".join(filter(None, [*sentences, table.attrs["details"]]))
     return table
 
 
@@ -110,12 +126,15 @@ def _measured(scores: pd.DataFrame, metrics: Sequence[str], across: str, sets: p
     return scores[held] if held.any() else scores
 
 
-def _with_trainings(table: pd.DataFrame, named: pd.DataFrame, trainings: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Return a table with columns that say how long the networks of each row were trained, and a sentence on them."""
+def _with_trainings(table: pd.DataFrame, named: pd.DataFrame, trainings: pd.DataFrame) -> tuple[pd.DataFrame, str, str]:
+    """Return a table with columns that say how long the networks of each row were trained, and two sentences on them.
+
+    The first names who was trained as long as in the paper, the second says what is counted.
+    """
     key, index = ["pipeline", "trained_on"], list(table.index.names)
     used = trainings.merge(named[key].drop_duplicates(), on=key)
     if used.empty:
-        return table, ""
+        return table, "", ""
     sums = used.groupby(key)[["minutes", "images"]].sum().rename(columns={"images": "images seen"})
     rows = named[list(dict.fromkeys([*index, *key]))].drop_duplicates().join(sums, on=key, how="inner").groupby(index)
     longest = rows[list(sums.columns)].max().reindex(table.index)
@@ -123,9 +142,11 @@ def _with_trainings(table: pd.DataFrame, named: pd.DataFrame, trainings: pd.Data
         table[("training", name)] = longest[name]
     several = "; where a row learnt from several data sets, those of the longest" if (rows.size() > 1).any() else ""
     whole = ", ".join(dict.fromkeys(map(pipeline_title, used.loc[used["as_paper"], "method"]))) or "none"
-    return table, (
+    return (
+        table,
+        f"Trained by the paper's whole schedule: {whole}.",
         f"Minutes of training ({', '.join(dict.fromkeys(used['device']))}) and images seen (steps times batch size) are those "
-        f"of all networks of a row together{several}. Trained by the paper's whole schedule: {whole}."
+        f"of all networks of a row together{several}.",
     )
 
 
@@ -166,12 +187,14 @@ def _with_counts(table: pd.DataFrame) -> pd.DataFrame:
     return table[numbers | ((scored == 0) & (failed > 0))]
 
 
-def _caption(table: pd.DataFrame, scores: pd.DataFrame, lead: str, contracts: Mapping[str, str]) -> str:
+def _caption(table: pd.DataFrame, scores: pd.DataFrame, lead: str, remark: str) -> list[str]:
+    """Return the sentences of a caption, but for those on how the numbers were computed."""
     failures = int((scores["error"] != "").sum())
     rivals = competitors(table)
     within = " and ".join(name for name in rivals if name != "dataset")
-    sentences = [
-        f"{lead} ({_images(table)} images a row).",
+    return [
+        f"{lead} ({_images(table)}).",
+        remark,
         _UNEQUAL if any((n.groupby(level=rivals).nunique() > 1).any() for n in _counts(table).values()) else "",
         f"{failures} image(s) failed; they are counted, and in no mean." if failures else "",
         _PA if any("+" in pipeline for pipeline in scores["pipeline"]) else "",
@@ -179,10 +202,8 @@ def _caption(table: pd.DataFrame, scores: pd.DataFrame, lead: str, contracts: Ma
         trained_elsewhere(scores) if "trained on" not in table.index.names else "",
         *_missed(scores),
         f"Best {f'of each {within} ' if within else ''}in bold, among rows of the greatest n.",
-        _INTERVALS,
-        contracts_of(table.columns.unique(1), contracts),
+        _FEW if few_cells(table).to_numpy().any() else "",
     ]
-    return " ".join(filter(None, sentences))
 
 
 def _counts(table: pd.DataFrame) -> dict[str, pd.Series]:
@@ -192,9 +213,13 @@ def _counts(table: pd.DataFrame) -> dict[str, pd.Series]:
 
 
 def _images(table: pd.DataFrame) -> str:
-    """Say how many images the rows are means over."""
+    """Say of each data set how many images the means are of."""
+    groups = _counts(table)
+    if "dataset" in table.index.names:
+        together = pd.concat(groups.values())
+        groups = {str(name): n[n > 0] if n.any() else n for name, n in together.groupby(level="dataset", sort=False)}
     return "; ".join(
-        f"{group}: n = {n.min()}" + (f" to {n.max()}" if n.min() != n.max() else "") for group, n in _counts(table).items()
+        f"{group}: n = {n.min()}" + (f" to {n.max()}" if n.min() != n.max() else "") + " images" for group, n in groups.items()
     )
 
 
@@ -202,12 +227,24 @@ def given(scores: pd.DataFrame) -> str:
     """Say which pipelines were told where the faces are occluded, and by which mask."""
     said = []
     for kind, words in (("true", "the true mask of every face"), ("estimated", "a mask estimated from the LR face")):
-        names = dict.fromkeys(scores.loc[scores["mask_given"] == kind, "pipeline"])
-        if names:
-            said.append(f"Given {words}: {', '.join(map(pipeline_title, names))}.")
+        names = scores.loc[scores["mask_given"] == kind, "pipeline"].unique()
+        if len(names):
+            said.append(f"Given {words}: {', '.join(_in_short(names, scores['pipeline'].unique()))}.")
     if not said:
         return "No method is given a mask."
     return " ".join([*said, *(["All others are given none."] if (scores["mask_given"] == "").any() else [])])
+
+
+def _in_short(names: Iterable[str], among: Iterable[str]) -> list[str]:
+    """Return the titles of pipelines; those with a helper in common as ``all with GFC``, if there are no others with it."""
+    left, short = list(names), []
+    parts = {name: set(name.split("+")) for name in among if "+" in name}
+    for helper in sorted(set().union(*parts.values())):
+        holding = {name for name, own in parts.items() if helper in own}
+        if len(holding) >= _MANY and holding <= set(left):
+            short.append(f"all with {pipeline_title(helper)}")
+            left = [name for name in left if name not in holding]
+    return [*short, *map(pipeline_title, left)]
 
 
 def trained(scores: pd.DataFrame) -> str:
@@ -223,10 +260,16 @@ def trained_elsewhere(scores: pd.DataFrame) -> str:
         return ""
     said = []
     for dataset, rows in scores[scores["trained_on"] != ""].groupby("dataset", sort=False):
+        everyone = rows["pipeline"].unique()
+        parts: list[str] = []
+        told: set[str] = set()
         for source, learnt in rows[rows["trained_on"] != dataset].groupby("trained_on", sort=False):
-            names = dict.fromkeys(map(pipeline_title, learnt["pipeline"]))
-            who = "all that learn" if len(learnt) == len(rows) else ", ".join(names)
-            said.append(f"On {dataset}, {who} had learnt from {source}.")
+            names = learnt["pipeline"].unique()
+            who = "all that learn" if 1 < len(names) == len(everyone) else ", ".join(_in_short(names, everyone))
+            parts.append(f"{who} {'from' if parts else 'had learnt from'} {source}{' as well' if told >= {*names} else ''}")
+            told |= {*names}
+        if parts:
+            said.append(f"On {dataset}, {'; '.join(parts)}.")
     return " ".join(said)
 
 

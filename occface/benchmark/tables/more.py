@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 
-import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from occface.benchmark.tables.frames import (
     POSE_STEP,
     Frames,
-    pose_angle,
+    pose_order,
     round_pose,
     scored_methods,
     square_size,
     table_rows,
+    tenths,
 )
 from occface.benchmark.tables.hallucination import quality
 from occface.benchmark.tables.means import mean_table, present
@@ -29,7 +29,6 @@ _ELSEWHERE = re.compile(r"psnr|ssim|nrmse_.*|iou(_.*)?|expression_correct|psnr_s
 _STAGES = ("psnr_stage_1", "psnr_stage_2", "psnr_stage_3")
 #: Slices make the columns, so data sets are rows.
 _ROWS = ("dataset", "mask type", "order", "method")
-_EDGES = np.arange(1, 10) / 10
 
 
 def more(frames: Frames) -> pd.DataFrame | None:
@@ -61,16 +60,10 @@ def by_pose(frames: Frames) -> pd.DataFrame | None:
     if rows.empty or not quality(rows):
         return None
     rows = rows.assign(pose=rows["pose"].map(round_pose))
-    rows = rows.sort_values("pose", key=lambda poses: poses.map(_by_angle), kind="stable")
+    rows = rows.sort_values("pose", key=lambda poses: poses.map(pose_order), kind="stable")
     rows = rows.assign(pose="pose " + rows["pose"])
     lead = f"Face hallucination by pose, the yaw in degrees rounded to the nearest {POSE_STEP}"
     return mean_table(rows, quality(rows), lead, index=_ROWS, across="pose", contracts=frames.contracts)
-
-
-def _by_angle(pose: str) -> tuple[float, str]:
-    """Order poses by their angle where they are numbers, others by name behind them."""
-    angle = pose_angle(pose)
-    return (np.inf if angle is None else angle, pose)
 
 
 def by_mask_size(frames: Frames) -> pd.DataFrame | None:
@@ -94,8 +87,7 @@ def by_hole_area(frames: Frames) -> pd.DataFrame | None:
     rows = table_rows(frames.scores)
     if rows.empty or not quality(rows):
         return None
-    tenths = np.digitize(rows["hole_area"], _EDGES)
-    shares = [f"{tenth / 10} to {(tenth + 1) / 10}" for tenth in tenths]
-    rows = rows.assign(tenth=tenths, share=shares).sort_values("tenth", kind="stable")
+    rows = rows.assign(tenth=tenths(rows["hole_area"])).sort_values("tenth", kind="stable")
+    rows["share"] = [f"{tenth / 10} to {(tenth + 1) / 10}" for tenth in rows["tenth"]]
     lead = "Face hallucination by the occluded share of the HR face, the upper end of a range not in it"
     return mean_table(rows, quality(rows), lead, index=_ROWS, across="share", contracts=frames.contracts)

@@ -9,7 +9,19 @@ from dataclasses import dataclass
 from occface.metrics import Column
 from occface.metrics import column as metric_column
 
-__all__ = ["COUNTS", "HIDDEN", "N_SUFFIX", "Quantity", "contracts_of", "is_metric", "of_column", "of_metric", "of_title"]
+__all__ = [
+    "COUNTS",
+    "FEWEST",
+    "HIDDEN",
+    "NOISY",
+    "N_SUFFIX",
+    "Quantity",
+    "contracts_of",
+    "is_metric",
+    "of_column",
+    "of_metric",
+    "of_title",
+]
 
 #: Columns beside the means of a data set: images scored, images that failed.
 COUNTS = ("n", "failed")
@@ -17,6 +29,10 @@ COUNTS = ("n", "failed")
 HIDDEN = (" low", " high")
 #: What the name of a column ends in that says of how many images a mean is.
 N_SUFFIX = " n"
+#: Means of fewer images than this are shown faintly: they say too little to call one of them the best.
+FEWEST = 5
+#: The column that says, in the group of columns where it stands, which rows were measured while other work ran.
+NOISY = "noisy"
 
 
 @dataclass(frozen=True)
@@ -33,6 +49,8 @@ class Quantity:
         What the scores are multiplied by: 100 for shares that are shown in per cent.
     decimals : int
         With how many it is printed: as the paper prints it, else as the metric says.
+    digits : int
+        The most significant digits that are printed, whatever `decimals` says; 0 for as many as there are.
     higher_is_better : bool or None
         None where neither way is better.
     contract : str
@@ -45,6 +63,7 @@ class Quantity:
     decimals: int = 3
     higher_is_better: bool | None = None
     contract: str = ""
+    digits: int = 0
 
 
 #: Titles of metrics, and by what their scores are multiplied. Others have their own names.
@@ -71,6 +90,8 @@ _BY_TITLE = {title: metric for metric, (title, _) in _METRICS.items()}
 #: The decimals of the paper, where they are not those of the metrics. Shares that are shown in per cent have two as well.
 _PRINTED = {"nrmse": 2, "iou": 4}
 _PER_CENT_DECIMALS = 2
+#: Of times: further ones change from run to run.
+_TIME_DIGITS = 3
 
 #: Of Table IV, and how long the rows of others were trained.
 _OTHERS = {
@@ -79,8 +100,13 @@ _OTHERS = {
         Quantity("KB", decimals=0, higher_is_better=False, contract="Size of the model in KB of 1024 bytes"),
         Quantity("parameters (M)", decimals=3, higher_is_better=False, contract="Parameters in millions"),
         Quantity("GMAC", decimals=2, higher_is_better=False, contract="GMAC are 10^9 multiply-accumulates for one face"),
-        Quantity("median ms", decimals=2, higher_is_better=False, contract="Time of one face, batch 1: median of the runs"),
-        Quantity("p90 ms", decimals=2, higher_is_better=False, contract="The p90 is the time that nine runs of ten stay below"),
+        *(
+            Quantity(title, higher_is_better=False, contract=contract, digits=_TIME_DIGITS)
+            for title, contract in (
+                ("median ms", "Time of one face, batch 1: median of the runs"),
+                ("p90 ms", "The p90 is the time that nine runs of ten stay below"),
+            )
+        ),
         Quantity("peak MB", decimals=1, higher_is_better=False, contract="Peak memory in MB"),
         Quantity("minutes", decimals=1),
         Quantity("images seen", decimals=0),

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from occface.benchmark.tables import TABLES, Frames, best_cells
+from occface.benchmark.tables.downstream import guessing
 
 _Cell = Callable[..., pd.DataFrame]
 
@@ -17,9 +18,9 @@ def _build(key: str, *cells: pd.DataFrame) -> pd.DataFrame | None:
 def test_table_6_has_the_ground_truth_as_a_reference(cell: _Cell) -> None:
     table = _build(
         "6",
-        cell("hr", "reference", nrmse_outer_eyes=[0.0, 0.0], iou=[1.0, 1.0]),
-        cell("fcsr-gan", nrmse_outer_eyes=[9.0, 11.0], iou=[0.5, 0.7]),
-        cell("pro-uigan", nrmse_outer_eyes=[7.0, 8.0], iou=[0.4, np.nan]),
+        cell("hr", "reference", psnr=[1.0] * 6, nrmse_outer_eyes=0.0, iou=1.0),
+        cell("fcsr-gan", psnr=[1.0] * 6, nrmse_outer_eyes=[9.0, 11.0] * 3, iou=[0.5, 0.7] * 3),
+        cell("pro-uigan", psnr=[1.0] * 6, nrmse_outer_eyes=[7.0, 8.0] * 3, iou=[0.4] * 5 + [np.nan]),
     )
     assert table is not None
     assert table.index.tolist() == [
@@ -28,9 +29,9 @@ def test_table_6_has_the_ground_truth_as_a_reference(cell: _Cell) -> None:
         ("square", "reference", "Ground-truth HR"),
     ]
     assert table[("demo", "NRMSE")].tolist() == [10, 7.5, 0]
-    assert table[("demo", "IoU n")].tolist() == [2, 1, 2]
+    assert table[("demo", "IoU n")].tolist() == [6, 5, 6]
     assert best_cells(table)[("demo", "NRMSE")].tolist() == [False, True, False]
-    # The IoU of a single image has no rival of its n.
+    # The IoU of fewer images has no rival of its n.
     assert not best_cells(table)[("demo", "IoU")].any()
 
 
@@ -60,6 +61,20 @@ def test_table_7_counts_right_expressions_between_two_references(cell: _Cell) ->
         ("square", "reference", "Ground-truth HR"): 75,
     }
     assert "mean over images, not over folds" in table.attrs["caption"]
+
+
+def test_table_7_names_the_classes_and_chance(cell: _Cell) -> None:
+    labels = ["neutral", "smile", "smile", "smile", "scream", "smile"]
+    judged = cell("pro-uigan", psnr=[1.0] * 6, expression=labels, expression_correct=1.0)
+    several = cell("fcsr-gan", psnr=[1.0] * 6, expression=labels, expression_correct=[0.0, 1.0, 0.0, 1.0, np.nan, 0.0])
+    table = _build("7", judged, several, judged.assign(mask_type="irregular"))
+    assert table is not None
+    assert (
+        "demo has 3 classes (neutral, scream, smile); guessing the commonest is right on 66.67 % of 6 faces."
+        in table.attrs["caption"]
+    )
+    nine = cell("pro-uigan", psnr=[1.0] * 9, expression=list("abcdefghi"), expression_correct=1.0)
+    assert guessing(nine) == "demo has 9 classes; guessing the commonest is right on 11.11 % of 9 faces."
 
 
 def test_recognition_is_by_region(cell: _Cell) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 
 from occface.benchmark.tables import best_cells, format_cell, header, latex, markdown, shown, write_table
+from occface.benchmark.tables.form import few_cells
 
 _ROWS = ["mask type", "order", "method"]
 
@@ -29,12 +31,12 @@ def _table(rows: dict[tuple[str, str, str], tuple[float, float, int]], group: st
 def table() -> pd.DataFrame:
     return _table(
         {
-            ("irregular", "SR+PA", "FHC + GFC"): (20.25, 8.0, 4),
-            ("irregular", "joint", "Pro-UIGAN"): (24.75, 9.0, 4),
-            ("square", "SR+PA", "FHC + GFC"): (25.0, 7.0004, 4),
-            ("square", "joint", "FCSR-GAN"): (99.0, 1.0, 3),
-            ("square", "joint", "Pro-UIGAN"): (25.0004, 7.0, 4),
-            ("square", "reference", "Ground-truth HR"): (np.inf, 0.0, 4),
+            ("irregular", "SR+PA", "FHC + GFC"): (20.25, 8.0, 8),
+            ("irregular", "joint", "Pro-UIGAN"): (24.75, 9.0, 8),
+            ("square", "SR+PA", "FHC + GFC"): (25.0, 7.0004, 8),
+            ("square", "joint", "FCSR-GAN"): (99.0, 1.0, 7),
+            ("square", "joint", "Pro-UIGAN"): (25.0004, 7.0, 8),
+            ("square", "reference", "Ground-truth HR"): (np.inf, 0.0, 8),
         }
     )
 
@@ -52,14 +54,48 @@ def test_the_best_compete_within_a_mask_type_on_equal_n_as_they_are_printed(tabl
 
 
 def test_a_metrics_own_n_decides_who_competes(table: pd.DataFrame) -> None:
-    table[("demo", "PSNR n")] = [4, 3, 3, 4, 4, 4]
+    table[("demo", "PSNR n")] = [8, 7, 7, 8, 8, 8]
     assert _marked(best_cells(table), ("demo", "PSNR")) == [("square", "FCSR-GAN")]
 
 
 def test_what_is_given_the_truth_and_what_has_no_rival_is_not_marked() -> None:
-    rows = {("square", "joint", name): (value, 5.0, 2) for name, value in (("P-FP", 20.0), ("P+GT", 30.0), ("Pro-UIGAN", 25.0))}
+    rows = {("square", "joint", name): (value, 5.0, 6) for name, value in (("P-FP", 20.0), ("P+GT", 30.0), ("Pro-UIGAN", 25.0))}
     rows[("walk", "joint", "Pro-UIGAN")] = (1.0, 1.0, 2)
     assert _marked(best_cells(_table(rows)), ("demo", "PSNR")) == [("square", "Pro-UIGAN")]
+
+
+def test_means_of_few_images_are_no_best_and_are_set_apart(table: pd.DataFrame) -> None:
+    table[("demo", "n")] = table[("demo", "PSNR n")] = [4, 4, 5, 5, 4, 1]
+    best, few = best_cells(table), few_cells(table)
+    assert _marked(best, ("demo", "PSNR")) == [("square", "FCSR-GAN")]
+    assert few[("demo", "PSNR")].tolist() == [True, True, False, False, True, True]
+    assert not few[("demo", "n")].any()
+    lines = markdown(table).splitlines()
+    assert lines[2:6:3] == [
+        "| irregular | SR+PA | FHC + GFC | *20.250* | *8.000* | 4 |",
+        "| square | joint | FCSR-GAN | **99.000** | **1.000** | 5 |",
+    ]
+    text = latex(table, "tab:one")
+    assert r"\textit{20.250} & \textit{8.000} & 4" in text
+    assert r"\textbf{99.000} & \textbf{1.000} & 5" in text
+
+
+def test_without_an_n_nothing_is_few(table: pd.DataFrame) -> None:
+    bare = table[[("demo", "PSNR")]]
+    assert not few_cells(bare).to_numpy().any()
+    assert best_cells(bare).to_numpy().any()
+
+
+def test_times_have_three_digits() -> None:
+    """Against what Python's own rounding to three significant digits gives."""
+    values = [mantissa * 10.0**power for mantissa, power in itertools.product((1.0, 1.2345, 9.996, 5.555), range(-3, 6))]
+    for value in values:
+        text = format_cell(("time", "median ms"), value)
+        assert float(text) == float(f"{value:.3g}")
+        assert "e" not in text
+    shown_values = [format_cell(("time", "p90 ms"), value) for value in (1212.32, 356.91, 34.21, 4.2, 0.0, np.inf)]
+    assert shown_values == ["1210", "357", "34.2", "4.20", "0.000", "inf"]
+    assert format_cell(("time: difference", "median ms"), 0.3456) == "+0.346"
 
 
 def test_rows_compete_within_every_level_that_does_not_name_the_method() -> None:
@@ -102,7 +138,7 @@ def test_markdown_is_a_rectangle_with_the_best_in_bold(table: pd.DataFrame) -> N
     lines = markdown(table).splitlines()
     assert lines[0] == "| mask type | order | method | PSNR ↑ | ST-LPIPS ↓ | n |"
     assert lines[1] == "| --- | --- | --- | ---: | ---: | ---: |"
-    assert lines[3] == "| irregular | joint | Pro-UIGAN | **24.750** | 9.000 | 4 |"
+    assert lines[3] == "| irregular | joint | Pro-UIGAN | **24.750** | 9.000 | 8 |"
     assert {line.count("|") for line in lines} == {7}
 
 
@@ -125,7 +161,7 @@ def test_latex_is_a_booktabs_table_with_everything_escaped(table: pd.DataFrame) 
     assert r"\cmidrule(lr){4-6} \cmidrule(lr){7-9}" in text
     assert r"PSNR $\uparrow$ & ST-LPIPS $\downarrow$ & n" in text
     assert r"\multirow[t]{4}{*}{square}" in text
-    assert r"Pro-UIGAN & \textbf{24.750} & 9.000 & 4 & \textbf{24.750}" in text
+    assert r"Pro-UIGAN & \textbf{24.750} & 9.000 & 8 & \textbf{24.750}" in text
     assert r"a\_b\&c" in text
     assert r"L\dag{} \textless{}\$\textasciicircum{}\textasciitilde{}\textgreater{}" in text
     assert text.isascii()

@@ -60,7 +60,7 @@ def test_failures_are_counted_and_in_no_mean(cell: _Cell) -> None:
     assert (row["PSNR"], row["n"], row["failed"]) == (2, 2, 1)
     assert table[("demo", "failed")].sum() == 1
     caption = table.attrs["caption"]
-    assert caption.startswith("Some faces (demo: n = 2 to 3 images a row). Rows of smaller n are means over fewer images")
+    assert caption.startswith("Some faces (demo: n = 2 to 3 images). Rows of smaller n are means over fewer images")
     assert "1 image(s) failed" in caption
 
 
@@ -89,19 +89,60 @@ def test_what_was_not_run_on_a_data_set_is_a_dash_and_n_0(cell: _Cell) -> None:
     table = _table(cell("fcsr-gan"), cell("pro-uigan"), cell("pro-uigan", dataset="extra", psnr=[30.0]))
     assert table[("extra", "n")].tolist() == [0, 1]
     assert table[("extra", "PSNR")].isna().tolist() == [True, False]
-    assert "extra: n = 1 images a row" in table.attrs["caption"]
+    assert "extra: n = 1 images" in table.attrs["caption"]
 
 
 def test_a_metric_that_some_images_do_not_have_says_its_n(cell: _Cell) -> None:
     table = _table(cell("pro-uigan", psnr_masked=[15.0, np.nan]), metrics=("psnr", "psnr_masked"))
     assert markdown(table).splitlines()[0].endswith("| PSNR ↑ | PSNR masked ↑ | PSNR masked n | n |")
-    assert markdown(table).splitlines()[2].endswith("| 20.500 | 15.000 | 1 | 2 |")
+    assert markdown(table).splitlines()[2].endswith("| *20.500* | *15.000* | 1 | 2 |")
+
+
+def test_many_pipelines_are_named_by_what_they_have_in_common(cell: _Cell) -> None:
+    methods = ("bicubic", "fhc", "pulse")
+    pairs = [cell(f"{name}+gfc", "SR+PA", mask_given="true") for name in methods]
+    joint = [cell("fcsr-gan", mask_given="true"), cell("pro-uigan")]
+    said = "Given the true mask of every face: all with GFC, FCSR-GAN. All others are given none."
+    assert said in _table(*pairs, *joint).attrs["caption"]
+    # One with GFC is given none: then the others have their names.
+    named = "Given the true mask of every face: FHC + GFC, PULSE + GFC, FCSR-GAN."
+    assert named in _table(cell("bicubic+gfc", "SR+PA"), *pairs[1:], *joint).attrs["caption"]
+
+
+def test_who_learnt_elsewhere_is_said_once(cell: _Cell) -> None:
+    cells = [cell(f"{name}+gfc", "SR+PA", trained_on="Helen") for name in ("bicubic", "fhc", "pulse")]
+    joint = cell("pro-uigan", trained_on="Helen")
+    assert "On demo, all that learn had learnt from Helen." in _table(*cells, joint).attrs["caption"]
+    twice = _table(*cells, joint, joint.assign(trained_on="wild")).attrs["caption"]
+    assert "On demo, all that learn had learnt from Helen; Pro-UIGAN from wild as well." in twice
+    apart = _table(*cells, joint.assign(trained_on="demo")).attrs["caption"]
+    assert "On demo, all with GFC had learnt from Helen." in apart
+
+
+def test_how_numbers_were_computed_can_be_told_apart(cell: _Cell) -> None:
+    attrs = _table(cell("pro-uigan")).attrs
+    assert attrs["details"].startswith("Means over images; the CSV file holds")
+    assert "PSNR on uint8 RGB" in attrs["details"]
+    assert attrs["caption"].endswith(attrs["details"])
+    assert "in bold" not in attrs["details"]
+
+
+def test_few_images_are_said_to_be_few(cell: _Cell) -> None:
+    said = "Means of fewer than 5 images are printed faint"
+    assert said in _table(cell("pro-uigan", psnr=[1.0] * 4)).attrs["caption"]
+    assert said not in _table(cell("pro-uigan", psnr=[1.0] * 5)).attrs["caption"]
+
+
+def test_each_data_set_says_its_n_where_slices_make_the_columns(cell: _Cell) -> None:
+    cells = [cell("pro-uigan", psnr=[1.0] * 6), cell("pro-uigan", mask_type="walk"), cell("fhc", "SR", "Helen", psnr=[1.0] * 3)]
+    caption = _table(*cells, index=("dataset", "method"), across="mask_type").attrs["caption"]
+    assert caption.startswith("Some faces (demo: n = 2 to 6 images; Helen: n = 3 images).")
 
 
 def test_identical_images_make_the_mean_infinite(cell: _Cell) -> None:
     table = _table(cell("p", psnr=[20.0, math.inf]))
     assert table.iloc[0][("demo", "PSNR")] == math.inf
-    assert "| inf |" in markdown(table)
+    assert "| *inf* |" in markdown(table)
 
 
 def test_a_mask_that_is_estimated_makes_a_row_of_its_own_and_the_caption_says_who_was_given_one(cell: _Cell) -> None:

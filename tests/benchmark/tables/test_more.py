@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from occface.benchmark.tables import TABLES, Frames, quantities
-from occface.benchmark.tables.frames import is_region, main_masks, square_size
+from occface.benchmark.tables.frames import is_region, main_masks, one_training, square_size
 from occface.metrics import column
 
 _Cell = Callable[..., pd.DataFrame]
@@ -96,6 +96,29 @@ def test_sizes_grow(cell: _Cell) -> None:
     assert table.columns.unique(0).tolist() == ["16 px", "32 px", "64 px"]
     assert [table.loc[("demo", "joint", "Pro-UIGAN"), (f"{side} px", "PSNR")] for side in (16, 32, 64)] == [3, 2, 1]
     assert _build("by-mask-size", cells[0], cell("pro-uigan")) is None
+
+
+def test_of_several_models_those_that_learnt_from_the_same_are_taken(cell: _Cell) -> None:
+    rows = pd.concat(
+        [
+            cell("pro-uigan", trained_on="Helen"),
+            cell("pro-uigan", trained_on="wild", psnr=[1.0] * 3),
+            cell("pro-uigan", mask_type="walk", trained_on="Helen"),
+            cell("pro-uigan", dataset="Helen", trained_on="wild"),
+            cell("pro-uigan", dataset="Helen", trained_on="Helen", psnr=[1.0]),
+            cell("fcsr-gan", trained_on="wild"),
+            cell("fcsr-gan", trained_on="Helen"),
+            cell("bicubic", "SR"),
+        ]
+    )
+    taken = one_training(rows).groupby(["dataset", "pipeline"])["trained_on"].unique().map(list).to_dict()
+    assert taken == {
+        ("Helen", "pro-uigan"): ["Helen"],
+        ("demo", "bicubic"): [""],
+        ("demo", "fcsr-gan"): ["Helen"],
+        ("demo", "pro-uigan"): ["Helen"],
+    }
+    assert len(one_training(rows)) == 1 + 2 + 2 + 4
 
 
 def test_shares_are_tenths_with_the_upper_end_outside(cell: _Cell) -> None:

@@ -91,4 +91,4 @@ def test_data_sets_and_metrics_of_which_nothing_is_known_have_no_columns(cell: _
     assert table.columns.unique(0).tolist() == ["demo", "third"]
     assert "NRMSE" in table["demo"]
     assert "NRMSE" not in table["third"]
-    assert "| 3.00 | 0.5000 | 2 | 0.5000 | 2 |" in markdown(table)  # with the paper's decimals
+    assert "| *3.00* | *0.5000* | 2 | *0.5000* | 2 |" in markdown(table)  # with the paper's decimals
