@@ -110,9 +110,14 @@ def _replaced(entry: Any, place: str) -> Any:
 
 def _without(values: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
     """Return a recipe without some data sets: they are in no comparison, and nothing is trained on them or asks for that."""
+    metrics = {name: settings for name, settings in values.get("metrics", {}).items() if not _asking(settings, names)}
+    for name in sorted(values.get("metrics", {}).keys() - metrics.keys()):
+        log.warning("the metric '%s' is left out, with the data set that its judge was to learn from", name)
     comparisons = []
     for part in values["comparisons"]:
         left = {key: [name for name in part[key] if name not in names] for key in ("datasets", "trained_on")}
+        if part.get("metrics"):  # none are all of the recipe's
+            left["metrics"] = [name for name in part["metrics"] if name in metrics]
         if all(left.values()):
             comparisons.append({**part, **left})
     if not comparisons:
@@ -121,9 +126,13 @@ def _without(values: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
     changed: dict[str, Any] = {**values, "comparisons": comparisons}
     if "methods" in values:
         changed["methods"] = {name: _not_asking(name, entry, names) for name, entry in values["methods"].items()}
+    if "metrics" in values:
+        changed["metrics"] = metrics
     if "timing" in values:
         timing = values["timing"]
         changed["timing"] = {**timing, "pipelines": [name for name in timing["pipelines"] if name in run]}
+        if "runs_of" in timing:
+            changed["timing"]["runs_of"] = {name: runs for name, runs in timing["runs_of"].items() if name in run}
     if "limits" in values:
         changed["limits"] = {name: limit for name, limit in values["limits"].items() if name in run}
     return changed
@@ -133,14 +142,19 @@ def _not_asking(name: str, entry: Any, without: set[str]) -> Any:
     """Return a method's entry without the settings that name a training on a data set that is left out."""
     if not isinstance(entry, Mapping) or not entry.get("set"):
         return entry
-    asking = {
-        key
-        for key, value in entry["set"].items()
-        if isinstance(value, str) and any(asked.partition("/")[2] in without for asked in REFERENCE.findall(value))
-    }
+    asking = _asking(entry["set"], without)
     for key in asking:
         log.warning("%s: '%s' (%s) is left out, with its data set", name, key, entry["set"][key])
     return {**entry, "set": {key: value for key, value in entry["set"].items() if key not in asking}}
+
+
+def _asking(settings: Mapping[str, Any], datasets: set[str]) -> set[str]:
+    """Return the settings that name a training on one of some data sets."""
+    return {
+        key
+        for key, value in settings.items()
+        if isinstance(value, str) and any(asked.partition("/")[2] in datasets for asked in REFERENCE.findall(value))
+    }
 
 
 def require_data(values: Mapping[str, Any]) -> None:

@@ -1,7 +1,9 @@
 """Faces with something drawn on them: landmarks, parsing maps, heatmaps, in the manner of the paper's Figs. 9, 13 and 14.
 
-Pure functions of arrays. Every one enlarges the face by whole factors, so that its pixels stay as they are, and draws at the
-size of the result, so that lines are crisp.
+Pure functions of arrays. Every ``draw_`` function takes a face or another picture, (S, S, 3) uint8 RGB, S a divisor of 128, so
+that an LR face is enlarged as well, and ``scale``, the pixels of the result for one of the 128x128 crop. It enlarges the
+picture by whole factors, so that its pixels stay as they are, and draws at the size of the result, so that lines are crisp. It
+returns a new picture, (128 scale, 128 scale, 3) uint8; what is of another form is a `UsageError`.
 """
 
 from __future__ import annotations
@@ -80,22 +82,8 @@ def draw_landmarks(face: np.ndarray, landmarks: np.ndarray, scale: int = 3) -> n
 
     Parameters
     ----------
-    face : numpy.ndarray
-        (S, S, 3) uint8 RGB, S a divisor of 128: an LR face is enlarged as well.
     landmarks : numpy.ndarray
         (68, 2) x and y in pixels of the 128x128 crop, pixel centres at integers, iBUG order. They may lie outside of it.
-    scale : int
-        Pixels of the result for one of the crop.
-
-    Returns
-    -------
-    numpy.ndarray
-        (128 scale, 128 scale, 3) uint8.
-
-    Raises
-    ------
-    UsageError
-        If the face or the landmarks are of another form.
     """
     canvas = _enlarged(face, scale)
     points = np.asarray(landmarks, np.float64)
@@ -149,26 +137,12 @@ def draw_parsing(
 
     Parameters
     ----------
-    face : numpy.ndarray
-        (S, S, 3) uint8 RGB, S a divisor of 128.
     labels : numpy.ndarray
         (128, 128) uint8 classes. Where it is `occface.faces.parsing.UNKNOWN` the face is left as it is.
     classes : sequence of str
         The names of the classes, 0 first.
-    scale : int
-        Pixels of the result for one of the crop.
     opacity : float
         Of the colours, in [0, 1].
-
-    Returns
-    -------
-    numpy.ndarray
-        (128 scale, 128 scale, 3) uint8.
-
-    Raises
-    ------
-    UsageError
-        If the face or the map is of another form, or a class is unknown.
     """
     canvas = _enlarged(face, scale)
     known = labels != UNKNOWN
@@ -194,23 +168,9 @@ def draw_heatmaps(picture: np.ndarray, heatmaps: np.ndarray, scale: int = 3) -> 
 
     Parameters
     ----------
-    picture : numpy.ndarray
-        (S, S, 3) uint8 RGB, S a divisor of 128.
     heatmaps : numpy.ndarray
         (K, h, h) floats, one map a landmark; 0 and below is nothing, 1 and above the brightest. Their largest value at each
         place is shown, smoothly enlarged.
-    scale : int
-        Pixels of the result for one of the 128x128 crop.
-
-    Returns
-    -------
-    numpy.ndarray
-        (128 scale, 128 scale, 3) uint8.
-
-    Raises
-    ------
-    UsageError
-        If the picture or the heatmaps are of another form.
     """
     canvas = _enlarged(picture, scale)
     maps = np.asarray(heatmaps, np.float32)

@@ -18,7 +18,9 @@ from occface import files, parallel, progress
 from occface.benchmark.plan import Plan, make_plan
 from occface.benchmark.recipe import load_recipe
 from occface.benchmark.record import LIST
+from occface.benchmark.scoring import Score
 from occface.benchmark.steps import Place, Step
+from occface.benchmark.timing import Time
 from occface.errors import OccfaceError, UsageError, first_line
 from occface.registry import did_you_mean
 from occface.training.devices import resolve
@@ -33,6 +35,9 @@ log = logging.getLogger("occface")
 STRATEGIES = ("only-missing", "always", "never", "only-cache")
 
 _RECORD = "plan.json"
+#: Trainings at a time on the CPU, if there are several workers; each has its share of the threads. Small networks hardly gain
+#: by more of these, and more trainings would ask for more memory.
+_TRAININGS = 2
 
 
 @dataclass(frozen=True)
@@ -187,7 +192,8 @@ def run_benchmark(
     strategy : str
         One of `STRATEGIES`.
     workers, backend, scheduler
-        See `occface.parallel.ordered_map`. They make data sets, and scores where networks run on the CPU or a cluster is named.
+        See `occface.parallel.ordered_map`. They make data sets, and scores where networks run on the CPU or a cluster is named;
+        several run two trainings at a time on the CPU.
 
     Returns
     -------
@@ -265,6 +271,10 @@ def _stands(step: Step, strategy: str) -> bool:
 
 def _outcomes(steps: Sequence[Step], place: Place, limit: int | None) -> Iterator[tuple[Step, str, float]]:
     """Run steps of one kind; give each with its error, empty if there was none, and the seconds that it took."""
+    timings = [step for step in steps if isinstance(step, Time)]
+    if timings:
+        yield from _in_turn(timings, place)
+        return
     groups = _groups(steps, place)
     if not groups:
         for number, step in enumerate(steps, 1):
@@ -272,12 +282,16 @@ def _outcomes(steps: Sequence[Step], place: Place, limit: int | None) -> Iterato
             yield step, *_outcome(step, place)
         return
     recipe = files.canonical_json(files.read_yaml(place.folder / "recipe.yaml"))
-    jobs = [
-        (recipe, Place(place.folder, device), limit, tuple((step.name, step.key) for step in group)) for device, group in groups
-    ]
     how: dict[str, Any] = {"workers": place.workers, "backend": place.backend, "scheduler": place.scheduler}
+    threads = 0
     if len({device for device, _ in groups}) > 1:  # one process for each accelerator of this machine
         how = {"workers": len(groups)}
+    elif steps[0].kind == "train":  # the same threads for the last training alone, or its weights would round otherwise
+        how, threads = {"workers": _TRAININGS}, max(1, torch.get_num_threads() // _TRAININGS)
+    jobs = [
+        (recipe, Place(place.folder, device, threads=threads), limit, tuple((step.name, step.key) for step in group))
+        for device, group in groups
+    ]
     with progress.bar(len(steps), steps[0].kind, "step") as bar:
         for (_, group), outcomes in zip(groups, parallel.ordered_map(_run_by_name, jobs, **how), strict=True):
             for step, (error, seconds) in zip(group, outcomes, strict=True):
@@ -285,11 +299,34 @@ def _outcomes(steps: Sequence[Step], place: Place, limit: int | None) -> Iterato
                 bar.update()
 
 
+def _in_turn(steps: Sequence[Time], place: Place) -> Iterator[tuple[Step, str, float]]:
+    """Time pipelines in turn, a run of each in every round; one that fails leaves the others to go on."""
+    log.info("timing in turn: %s", ", ".join(step.label for step in steps))
+    together = [step.name for step in steps]
+    spent = dict.fromkeys(steps, 0.0)
+    errors: dict[Time, str] = {}
+    with progress.bar(sum(step.work for step in steps), "time", "run") as bar:
+        left = {step: step.turns(place, bar.update, together) for step in steps}
+        while left:
+            for step, turns in tuple(left.items()):
+                begun = time.monotonic()
+                try:
+                    next(turns)
+                except StopIteration:
+                    del left[step]
+                except Exception as failure:
+                    errors[step] = _said(step, failure)
+                    del left[step]
+                spent[step] += time.monotonic() - begun
+    for step in steps:
+        yield step, errors.get(step, ""), spent[step]
+
+
 def _groups(steps: Sequence[Step], place: Place) -> list[tuple[str, list[Step]]]:
     """Return which steps one process runs after the other, and on which device; nothing where all are run here.
 
-    Scores on the CPU or on a cluster are one group each. What networks do on several accelerators is one group for each of
-    these, about equally large, so that each does one thing at a time.
+    Scores on the CPU or on a cluster, and trainings on the CPU, are one group each. What networks do on several accelerators is
+    one group for each of these, about equally large, so that each does one thing at a time.
     """
     kind, alone = steps[0].kind, [(place.device, [step]) for step in steps]
     if kind == "score" and place.backend != "loky":
@@ -297,14 +334,28 @@ def _groups(steps: Sequence[Step], place: Place) -> list[tuple[str, list[Step]]]
     if kind not in ("train", "score"):
         return []
     devices = _devices(place.device)
-    if kind == "score" and place.workers > 1 and resolve(place.device).type == "cpu":
-        return alone
+    if place.workers > 1 and resolve(place.device).type == "cpu":
+        return _apart(alone)  # trainings stay in their order
     if min(len(devices), len(steps)) < 2:
         return []
     shares: list[list[Step]] = [[] for _ in devices[: len(steps)]]
     for step in sorted(steps, key=lambda step: step.work, reverse=True):
         min(shares, key=lambda share: (sum(other.work for other in share), len(share))).append(step)
     return list(zip(devices, shares, strict=False))
+
+
+def _apart(groups: list[tuple[str, list[Step]]]) -> list[tuple[str, list[Step]]]:
+    """Return groups of one score each in an order in which workers seldom train the same judge at the same time.
+
+    The first of those that share judges which are trained and kept comes early, the others last, when these are there.
+    """
+    first: dict[str, Step] = {}
+    shared: dict[Step, tuple[str, ...]] = {step: step.judges.kept_by for _, (step,) in groups if isinstance(step, Score)}
+    for step, names in shared.items():
+        for name in names:
+            first.setdefault(name, step)
+    early = set(first.values())
+    return sorted(groups, key=lambda group: 0 if group[1][0] in early else 2 if shared.get(group[1][0]) else 1)
 
 
 def _devices(name: str) -> list[str]:
@@ -321,14 +372,19 @@ def _outcome(step: Step, place: Place) -> tuple[str, float]:
     # Making data sets and training have bars of their own.
     own_bar = step.kind in ("data", "train")
     try:
-        with progress.bar(0 if own_bar else step.work, step.kind, "face" if step.kind == "score" else "run") as bar:
+        with progress.bar(0 if own_bar else step.work, step.kind, "face") as bar:
             step.run(place, bar.update)
-    except OccfaceError as failure:
-        error = str(failure)
     except Exception as failure:  # whatever a method of others raises costs its own steps, not the benchmark
-        log.debug("%s", step.name, exc_info=True)
-        error = f"{type(failure).__name__}: {first_line(failure)}"
+        error = _said(step, failure)
     return error, time.monotonic() - begun
+
+
+def _said(step: Step, failure: Exception) -> str:
+    """Return in one line why a step failed."""
+    if isinstance(failure, OccfaceError):
+        return str(failure)
+    log.debug("%s", step.name, exc_info=failure)
+    return f"{type(failure).__name__}: {first_line(failure)}"
 
 
 def _run_by_name(job: tuple[str, Place, int | None, tuple[tuple[str, str], ...]]) -> list[tuple[str, float]]:

@@ -161,7 +161,9 @@ class _Planner:
         for part in self.recipe.comparisons:
             if pipeline in part.pipelines:
                 unit = next(unit for unit in self._units(part) if unit.pipeline_name == pipeline)
-                return Time(unit, self.recipe.timing.runs, self.recipe.timing.warm_up, self.folder)
+                timing = self.recipe.timing
+                rounds = max(timing.runs, *timing.runs_of.values(), 1)
+                return Time(unit, timing.runs_of.get(pipeline, timing.runs), timing.warm_up, self.folder, rounds)
         raise UsageError(f"'timing' of the recipe names pipeline '{pipeline}', which no comparison has")
 
 

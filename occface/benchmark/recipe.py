@@ -115,6 +115,7 @@ class Timing:
     pipelines: tuple[str, ...] = ()
     runs: int = 50
     warm_up: int = 5
+    runs_of: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ class Recipe:
     methods: dict[str, MethodEntry]
     comparisons: tuple[Comparison, ...]
     metrics: dict[str, dict[str, Any]]
-    timing: Timing = Timing()
+    timing: Timing = field(default_factory=Timing)
     title: str = "Face hallucination from occluded thumbnails"
     split: str = "test"
     limits: dict[str, int] = field(default_factory=dict)
@@ -239,7 +240,7 @@ def load_recipe(given: str | Path | Mapping[str, Any]) -> Recipe:
         notes=_notes(values.get("notes")),
     )
     _check_names(recipe)
-    return replace(recipe, limits=_limits(values.get("limits"), recipe.pipelines))
+    return replace(recipe, limits=_counts(values.get("limits"), "limits", recipe.pipelines))
 
 
 def _values(given: str | Path | Mapping[str, Any]) -> tuple[Any, Path]:
@@ -368,19 +369,22 @@ def _masks_given(given: Any) -> tuple[str, ...]:
 def _timing(given: Any) -> Timing:
     values = _mapping(given, "timing")
     _only_known(values, {entry.name for entry in fields(Timing)}, "'timing' of the recipe")
+    pipelines = _names(values.get("pipelines", []), "timing: pipelines")
     return Timing(
-        pipelines=_names(values.get("pipelines", []), "timing: pipelines"),
+        pipelines=pipelines,
         runs=_whole(values.get("runs", Timing.runs), "timing: runs"),
         warm_up=_whole(values.get("warm_up", Timing.warm_up), "timing: warm_up"),
+        runs_of=_counts(values.get("runs_of"), "timing: runs_of", pipelines),
     )
 
 
-def _limits(given: Any, pipelines: tuple[str, ...]) -> dict[str, int]:
-    limits = _mapping(given, "limits")
-    for name in limits:
+def _counts(given: Any, key: str, pipelines: tuple[str, ...]) -> dict[str, int]:
+    """Return whole numbers by the names of pipelines."""
+    counts = _mapping(given, key)
+    for name in counts:
         if name not in pipelines:
-            raise UsageError(f"'limits' of the recipe names no pipeline of it, '{name}': {did_you_mean(str(name), pipelines)}")
-    return {str(name): _whole(number, f"limits: {name}") for name, number in limits.items()}
+            raise UsageError(f"'{key}' of the recipe names no pipeline of it, '{name}': {did_you_mean(str(name), pipelines)}")
+    return {str(name): _whole(number, f"{key}: {name}") for name, number in counts.items()}
 
 
 def _notes(given: Any) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +13,25 @@ import numpy as np
 import pandas as pd
 
 from occface import files
+from occface.benchmark.paper import pipeline_title
+from occface.benchmark.provenance import act, provenance_frame, source_notes
+from occface.benchmark.restorations import kept_faces, untouched
 from occface.benchmark.scores import load_scores, read_facts, read_scores
 from occface.benchmark.tables import Frames
 from occface.errors import UsageError
-from occface.images import read_image
+from occface.images import decode_image, read_image
 
 __all__ = ["Record", "Shown"]
 
 LIST = "files.json"
+
+#: The columns of the figures of efficiency.
+_EFFICIENCY = (
+    "pipeline", "order", "counted", "parameters", "size_kb", "macs", "median_ms", "p90_ms", "runs", "peak_memory_mb", "device",
+    "precision", "noisy", "preset", "together",
+)  # fmt: skip
+#: Times of which the 90th percentile is more than so many medians tell of the machine's other work.
+_NOISY = 1.5
 
 
 @dataclass(frozen=True)
@@ -52,9 +64,17 @@ class Shown:
         return list(self.facts["shown"])
 
     def picture(self, number: int, stage: int | None = None) -> np.ndarray | None:
-        """Return a restored face, or what an earlier stage made of it; None if it failed or is not there any more."""
-        name = f"{number:05d}.png" if stage is None else f"{number:05d}.stage-{stage}.png"
-        return _read(self.folder / "restored" / self.facts["restored"] / name)
+        """Return a restored face, or what an earlier stage made of it; None if it failed, is gone or was altered."""
+        data = untouched(self._restored, self._faces.get(str(number), {}), number, stage)
+        return None if data is None else decode_image(data)
+
+    @property
+    def _restored(self) -> Path:
+        return self.folder / "restored" / self.facts["restored"]
+
+    @functools.cached_property
+    def _faces(self) -> dict[str, dict[str, Any]]:
+        return kept_faces(self._restored)
 
     def given(self, number: int, what: str) -> np.ndarray | None:
         """Return the occluded LR face (``"lr"``) or the true HR one (``"hr"``)."""
@@ -128,14 +148,56 @@ class Record:
 
     @functools.cached_property
     def efficiency(self) -> pd.DataFrame:
-        """The figures of Table IV: a row for each pipeline and for what is counted of it."""
-        found = [files.read_json(self.folder / "efficiency" / name) for name in self._listed["efficiency"]]
-        rows = [row for figures in found for row in figures.get("rows", [figures])]  # earlier files are one row each
-        columns = (
-            "pipeline", "order", "counted", "parameters", "size_kb", "macs", "median_ms", "p90_ms", "runs", "peak_memory_mb",
-            "device", "precision",
-        )  # fmt: skip
-        return pd.DataFrame([{name: row[name] for name in columns} for row in rows], columns=list(columns))
+        """The figures of Table IV: a row for each pipeline and for what is counted of it.
+
+        Beside what `occface.benchmark.timing.measuring` finds: ``preset``, that its networks were built by (``paper, changed``
+        if a setting departs from it), empty where there are none; ``together``, the same number in rows that were timed in
+        turn; ``noisy``, 1 where the 90th percentile is more than 1.5 times the median, else 0.
+        """
+        rounds = list(dict.fromkeys(tuple(figures.get("together", ())) for figures in self._timed))
+        rows = [
+            {"preset": "", **row, "together": 1 + rounds.index(tuple(figures.get("together", ())))}
+            for figures in self._timed
+            for row in figures["rows"]
+        ]
+        frame = pd.DataFrame(rows, columns=[name for name in _EFFICIENCY if name != "noisy"])
+        noisy = (frame["p90_ms"] > _NOISY * frame["median_ms"]).astype(int)
+        return frame.assign(noisy=noisy)[list(_EFFICIENCY)]
+
+    @functools.cached_property
+    def _timed(self) -> list[dict[str, Any]]:
+        return [files.read_json(self.folder / "efficiency" / name) for name in self._listed["efficiency"]]
+
+    @functools.cached_property
+    def provenance(self) -> pd.DataFrame:
+        """Where everything was trained, restored, scored and timed: `occface.benchmark.provenance.provenance_frame`."""
+        rows = []
+        for one in self.shown:
+            what = f"{one.title} on {one.row['dataset']}, {one.row['mask_type']}"
+            sources = one.facts.get("sources", {})
+            learnt = one.facts.get("trainings", {})
+            rows += [act("trained", name, about, about["sources"], math.nan) for name, about in learnt.items()]
+            restored = [sources.get("restored", "")]
+            rows += [act("restored", what, about, restored, about["faces"], one.row) for about in one.facts["restored_on"]]
+            scored = {"device": one.facts["device"], "versions": one.facts["versions"]}
+            rows.append(act("scored", what, scored, [sources.get("scored", "")], one.facts["rows"], one.row))
+        for figures in self._timed:
+            row = figures["rows"][0]
+            about = {**row, "versions": figures.get("versions", {})}
+            timed = act("timed", pipeline_title(row["pipeline"]), about, [figures.get("sources", "")], row["runs"])
+            rows.append({**timed, "pipeline": row["pipeline"]})
+        order = {kind: place for place, kind in enumerate(("trained", "restored", "scored", "timed"))}
+        return provenance_frame(sorted(rows, key=lambda row: order[row["act"]]))
+
+    @property
+    def source_notes(self) -> list[str]:
+        """Sentences that say where different states of the code stand behind what is shown together; none if all agree."""
+        trained = {
+            name: (tuple(about["sources"]), one.facts["sources"]["learning"])
+            for one in self.shown
+            for name, about in one.facts.get("trainings", {}).items()
+        }
+        return source_notes(trained, self.provenance, self.efficiency["together"].nunique())
 
     @property
     def contracts(self) -> dict[str, str]:

@@ -7,7 +7,7 @@ where each was restored, which need not be where it is scored.
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,11 @@ from occface import files
 from occface.benchmark.restoring import BATCH, Restored, restore_pairs
 from occface.benchmark.units import PRECISION, Unit
 from occface.dataset.reader import FacePairs
-from occface.images import decode_image, encode_png, read_bytes, read_image
+from occface.images import decode_image, encode_png, read_bytes
 from occface.training.devices import describe
 from occface.versions import software_versions
 
-__all__ = ["Restorations"]
+__all__ = ["Restorations", "kept_faces", "untouched"]
 
 _RECORD = "faces.json"
 
@@ -64,8 +64,8 @@ class Restorations:
         if data is None:
             raise KeyError(number)
         entry = self._entries[str(number)]
-        earlier = tuple(map(read_image, self._earlier(number, entry)))
-        return Restored(decode_image(data), entry["seconds"], entry["missed"], earlier)
+        *earlier, face = map(decode_image, data)
+        return Restored(face, entry["seconds"], entry["missed"], tuple(earlier))
 
     def restore(
         self, numbers: Iterable[int], device: torch.device, advance: Callable[[int], object] = lambda _: None
@@ -118,16 +118,17 @@ class Restorations:
         return self._places.index(here)
 
     def _keep(self, number: int, restored: Restored, place: int) -> None:
-        path = self._path(number)
-        for stage, picture in enumerate(restored.earlier, 1):
-            files.write_bytes(self._path(number, stage), encode_png(picture))
-        files.write_bytes(path, encode_png(restored.face))
+        pictures = [encode_png(picture) for picture in (*restored.earlier, restored.face)]
+        for stage, data in enumerate(pictures[:-1], 1):
+            files.write_bytes(self._path(number, stage), data)
+        files.write_bytes(self._path(number), pictures[-1])
         self._entries[str(number)] = {
             "id": self.unit.faces.iloc[number]["id"],
             "seconds": restored.seconds,
             "missed": restored.missed,
             "stages": len(restored.earlier) + 1,
-            "sha256": files.sha256_file(path),
+            "sha256": files.sha256_bytes(pictures[-1]),
+            "sha256_earlier": [files.sha256_bytes(data) for data in pictures[:-1]],
             "place": place,
         }
 
@@ -136,25 +137,76 @@ class Restorations:
         """How many pictures there are of each face: more than one of a progressive method's."""
         return max((entry["stages"] for entry in self._entries.values()), default=1)
 
-    def _bytes(self, number: int) -> bytes | None:
-        entry, path = self._entries.get(str(number)), self._path(number)
-        if entry is None or not all(part.exists() for part in (path, *self._earlier(number, entry))):
-            return None
-        data = read_bytes(path)
-        return data if files.sha256_bytes(data) == entry["sha256"] else None
+    def _bytes(self, number: int) -> list[bytes] | None:
+        """Return the files of a face's pictures, the last stage's last; None unless all are as they were written."""
+        kept = self._entries.get(str(number), {})
+        stages = [*range(1, kept.get("stages", 1)), None]
+        pictures = [untouched(self.folder, kept, number, stage) for stage in stages]
+        found = [data for data in pictures if data is not None]
+        return found if len(found) == len(pictures) else None
 
-    def _earlier(self, number: int, entry: dict[str, Any]) -> list[Path]:
-        """Return where the pictures of the stages before the last are."""
-        return [self._path(number, stage) for stage in range(1, entry["stages"])]
+    def altered(self, numbers: Iterable[int]) -> bool:
+        """Tell whether a picture of some faces is there and not as it was written."""
+        return any(
+            self._path(number, stage).exists() and untouched(self.folder, entry, number, stage) is None
+            for number in numbers
+            if (entry := self._entries.get(str(number)))
+            for stage in (*range(1, entry["stages"]), None)
+        )
 
     def _path(self, number: int, stage: int | None = None) -> Path:
-        return self.folder / (f"{number:05d}.png" if stage is None else f"{number:05d}.stage-{stage}.png")
+        return self.folder / picture_name(number, stage)
 
     def _remove_other_states(self) -> None:
         """Remove what this unit's pipeline made before, with other weights, settings or code."""
         for old in self.folder.parent.glob(f"{glob.escape(self.unit.stem)}-{'[0-9a-f]' * 12}"):
             if old != self.folder:
                 _remove(old)
+
+
+def picture_name(number: int, stage: int | None = None) -> str:
+    """Return the name of the file of a restored face, or of what an earlier stage made of it."""
+    return f"{number:05d}.png" if stage is None else f"{number:05d}.stage-{stage}.png"
+
+
+def kept_faces(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return what is recorded of the restored faces of a folder, by their numbers; nothing where there is no record."""
+    record = folder / _RECORD
+    found: dict[str, dict[str, Any]] = files.read_json(record).get("faces", {}) if record.exists() else {}
+    return found
+
+
+def untouched(folder: Path, entry: Mapping[str, Any], number: int, stage: int | None = None) -> bytes | None:
+    """Return the file of a restored face, or of an earlier stage of it.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the faces of one unit are.
+    entry : mapping
+        What is recorded of the face, see `kept_faces`.
+    number : int
+        The face.
+    stage : int, optional
+        An earlier stage, from 1 on.
+
+    Returns
+    -------
+    bytes or None
+        None if it is not there, or not as it was written. Of earlier stages the records of earlier versions hold no hash: these
+        are taken as they are.
+    """
+    path = folder / picture_name(number, stage)
+    if not entry or not path.exists():
+        return None
+    data = read_bytes(path)
+    if stage is None:
+        expected = entry["sha256"]
+    elif "sha256_earlier" in entry:
+        expected = entry["sha256_earlier"][stage - 1]
+    else:
+        return data
+    return data if files.sha256_bytes(data) == expected else None
 
 
 def _remove(folder: Path) -> None:

@@ -15,6 +15,7 @@ import torch
 
 from occface import files
 from occface.benchmark.annotations import Seen, judged, stage_heatmaps
+from occface.benchmark.provenance import LEARNING, RESTORING, short_hash
 from occface.benchmark.restorations import Restorations
 from occface.benchmark.restoring import BATCH
 from occface.benchmark.scores import ScoreRow, read_facts, write_scores
@@ -25,6 +26,7 @@ from occface.errors import UsageError
 from occface.images import encode_png
 from occface.methods import METHODS
 from occface.methods.base import TrainableMethod
+from occface.methods.weights import CARD
 from occface.metrics import METRICS
 from occface.metrics.base import Metric, RestoredFaces, SetMetric
 from occface.training.devices import describe, resolve
@@ -74,6 +76,12 @@ class Judges:
         return files.sha256_json([known, source_hash()])
 
     _prepared: str = ""
+
+    @property
+    def kept_by(self) -> tuple[str, ...]:
+        """Names of what is trained once to judge this data set, and kept: the same name is the same judge."""
+        trained = (name for name in self.wanted if "cache" in METRICS.get(name).SETTINGS)
+        return tuple(f"{name} on {self.data.label}" for name in trained)
 
     @functools.cached_property
     def _metrics(self) -> list[Metric | SetMetric]:
@@ -141,7 +149,7 @@ class Score(Step):
     def is_done(self) -> bool:
         """Tell whether scores and drawings are there, of what they depend on now, as they were written, without failures."""
         facts = read_facts(self.path)
-        return self._are_ours(facts) and self._are_drawn(facts)
+        return self._are_ours(facts) and self._are_drawn(facts) and not self.restorations.altered(facts["shown"])
 
     def _are_ours(self, facts: Mapping[str, Any]) -> bool:
         """Tell whether facts beside scores are of what these depend on now, and no face failed."""
@@ -299,15 +307,34 @@ class Score(Step):
             "mask_given": unit.mask_given,
             "device": device,
             "restored_on": self.restorations.restored_on(unit.numbers),
+            "sources": {"restored": short_hash(RESTORING), "scored": short_hash(), "learning": short_hash(LEARNING)},
+            "trainings": {one.label: _learnt(one) for one in self._trainings()},
             "methods": {stage.name: _about(stage, resolve("cpu")) for stage in unit.stages},
             "metrics": self.judges.facts(unit.split),
         }
+
+    def _trainings(self) -> Iterator[Train]:
+        """Give every training that the faces or the scores depend on."""
+        direct = [need for need in self.needs if isinstance(need, Train)]
+        yield from dict.fromkeys(one for train in direct for one in train.with_company())
 
     def forget(self) -> None:
         """Remove scores and restored faces."""
         for path in (self.path, self.path.with_suffix(".json"), self._seen):
             path.unlink(missing_ok=True)
         self.restorations.forget()
+
+
+def _learnt(training: Train) -> dict[str, Any]:
+    """Return where a training was done, and by which states of the code."""
+    path = training.folder / CARD
+    card = files.read_json(path) if path.exists() else {}
+    return {
+        "sources": list(training.sources),
+        "device": card.get("device", ""),
+        "precision": card.get("training", {}).get("precision", ""),
+        "versions": card.get("versions", {}),
+    }
 
 
 def _about(stage: Stage, device: torch.device) -> dict[str, Any]:

@@ -12,17 +12,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
 from occface import __version__, files
+from occface.benchmark.provenance import LEARNING, short_hash
 from occface.benchmark.recipe import REFERENCE, DataEntry, MethodEntry
 from occface.dataset.reader import DatasetFile
 from occface.errors import UsageError, first_line
 from occface.methods import METHODS
 from occface.methods.base import TrainableMethod, resolve
 from occface.methods.weights import CARD, LoadedMethod, load_method, untrained
+
+if TYPE_CHECKING:
+    from occface.sources.base import Photo
 
 __all__ = ["MakeData", "Place", "Stage", "Step", "Train"]
 
@@ -41,6 +45,8 @@ class Place:
         Processes that make data sets, and that restore and score where networks run on the CPU.
     backend, scheduler : str, str or None
         See `occface.parallel.ordered_map`.
+    threads : int
+        Those of a training on the CPU; 0 is as many as PyTorch takes by itself.
     """
 
     folder: Path
@@ -48,6 +54,7 @@ class Place:
     workers: int = 1
     backend: str = "loky"
     scheduler: str | None = None
+    threads: int = 0
 
 
 class Step(ABC):
@@ -169,8 +176,8 @@ class MakeData(Step):
             self.__dict__.pop("data", None)
 
 
-def _opened(name: str, entry: DataEntry) -> tuple[Any, Any, list[str]]:
-    """Return the source and the configuration of a data set that is to be made, and the ids of the photographs to be used."""
+def _opened(name: str, entry: DataEntry) -> tuple[Any, Any, list[str | list[Any]]]:
+    """Return the source and the configuration of a data set that is to be made, and the photographs to be used."""
     from occface.dataset.config import DatasetConfig
     from occface.sources import open_source
 
@@ -189,11 +196,22 @@ def _opened(name: str, entry: DataEntry) -> tuple[Any, Any, list[str]]:
     try:
         source = open_source(entry.source, kind, **where, seed=options.get("seed", 0))
         config = DatasetConfig.from_preset(preset, **options)
-        return source, config, [photo.id for photo in source.photos()[: config.limit]]
+        return source, config, [_known_by(source, photo) for photo in source.photos()[: config.limit]]
     except (TypeError, ValueError) as error:
         raise UsageError(
             f"data set '{name}' of the recipe has an option that making data sets does not know or take: {first_line(error)}"
         ) from error
+
+
+def _known_by(source: Any, photo: Photo) -> str | list[Any]:
+    """Return what tells a photograph from another one: its id, and the bytes of its file where there is one.
+
+    A file's time is none of it: the same photographs have other ones on another machine.
+    """
+    part, _, _ = photo.id.partition("/")
+    folder = getattr(dict(getattr(source, "parts", ())).get(part, source), "path", "")  # of several sources, its own
+    path = Path(folder) / photo.path
+    return [photo.id, path.stat().st_size] if folder and photo.path and path.is_file() else photo.id
 
 
 class Train(Step):
@@ -210,7 +228,10 @@ class Train(Step):
 
     @functools.cached_property
     def key(self) -> str:
-        """The hash of method, settings, seed, data and version; another state of the code is not seen within a version."""
+        """The hash of method, settings, seed, data and version.
+
+        Another state of the code is not in it within a version, or a comment would ask for hours of training; `sources` tells.
+        """
         settings = referring(self.config, {name: step.key for name, step in self._company.items()})
         return files.sha256_json([self.entry.method, settings, self.entry.seed, self.data.key, __version__])
 
@@ -231,9 +252,16 @@ class Train(Step):
         from occface.training.loop import TrainingOptions, train
 
         begun = (self.folder / "config.yaml").exists()
+        earlier = (self.sources or ("not recorded",)) if begun else ()
+        files.write_json(self._sources, [*earlier, short_hash(LEARNING)])
         settings = referring(self.entry.settings, {name: str(step.folder) for name, step in self._company.items()})
         options = TrainingOptions(device=place.device, seed=self.entry.seed)
-        train(self.entry.method, self.data.data, self.folder, self.entry.preset, settings, options, resume=begun)
+        before = torch.get_num_threads()
+        torch.set_num_threads(place.threads or before)
+        try:
+            train(self.entry.method, self.data.data, self.folder, self.entry.preset, settings, options, resume=begun)
+        finally:
+            torch.set_num_threads(before)
 
     def forget(self) -> None:
         """Remove weights, card and state, so that training starts anew."""
@@ -241,6 +269,22 @@ class Train(Step):
 
         if self.folder.exists():
             remove_run(self.folder)
+            self._sources.unlink(missing_ok=True)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The states of the code that it was trained by, one after the other; empty where they were not recorded."""
+        return tuple(dict.fromkeys(files.read_json(self._sources))) if self._sources.exists() else ()
+
+    @property
+    def _sources(self) -> Path:
+        return self.folder / "sources.json"
+
+    def with_company(self) -> Iterator[Train]:
+        """Give this training, and those that its settings name."""
+        yield self
+        for other in self._company.values():
+            yield from other.with_company()
 
 
 def referring(settings: Mapping[str, Any], named: Mapping[str, str]) -> dict[str, Any]:

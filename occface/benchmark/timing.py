@@ -2,6 +2,8 @@
 
 The paper does not say what its sizes count, and none of them can hold GFC, which every sequence of two methods runs. So size
 and computation are given twice where a helper takes part: of a pipeline's own networks, and with what helps them.
+
+Pipelines are timed in turn, one run of each after the other, so that whatever else the machine does slows all of them alike.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import gc
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,16 +24,21 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from occface import files
-from occface.benchmark.steps import Place, Step
-from occface.benchmark.units import PRECISION, RESTORING, Unit
+from occface.benchmark.provenance import TIMING, short_hash
+from occface.benchmark.steps import Place, Stage, Step
+from occface.benchmark.units import PRECISION, Unit, evenly
 from occface.dataset.reader import FacePairs, collate
+from occface.errors import UsageError
+from occface.methods import METHODS
 from occface.methods.base import Batch, Method, TrainableMethod
+from occface.methods.base import resolve as resolved
+from occface.methods.weights import LoadedMethod
 from occface.pipelines import Pipeline
 from occface.presets import saved_bytes
 from occface.training.devices import describe, resolve
-from occface.versions import source_hash
+from occface.versions import software_versions, source_hash
 
-__all__ = ["OWN", "Time", "measured"]
+__all__ = ["OWN", "Time", "measuring"]
 
 #: What is counted in a row. With helpers there is a second one, ``with GFC``, ``with FAN`` or ``with FAN and GFC``.
 OWN = "own network"
@@ -42,20 +49,32 @@ _RESET_PEAK = Path("/proc/self/clear_refs")
 
 
 class Time(Step):
-    """Time one pipeline on single faces, and count what it is made of."""
+    """Time one pipeline on single faces, and count what it is made of.
+
+    Parameters
+    ----------
+    unit : Unit
+        The pipeline, and where its faces are.
+    runs, warm_up : int
+        Runs that are timed, and that are made before.
+    folder : Path
+        The benchmark's folder.
+    rounds : int
+        In how many rounds pipelines take turns; as many runs as there are spread over them evenly.
+    """
 
     kind = "time"
 
-    def __init__(self, unit: Unit, runs: int, warm_up: int, folder: Path) -> None:
+    def __init__(self, unit: Unit, runs: int, warm_up: int, folder: Path, rounds: int) -> None:
         super().__init__(unit.title, tuple(dict.fromkeys([unit.made, *(stage.train for stage in unit.stages if stage.train)])))
-        self.unit, self.runs, self.warm_up = unit, runs, warm_up
+        self.unit, self.runs, self.warm_up, self.rounds = unit, runs, warm_up, rounds
         self.path = folder / "efficiency" / f"{files.safe_name(unit.pipeline_name)}.json"
 
     @functools.cached_property
     def key(self) -> str:
         """The hash of the pipeline and of how it is timed. The machine is not in it: a time is of the machine it says."""
         identities = [stage.identity for stage in self.unit.stages]
-        return files.sha256_json([identities, self.runs, self.warm_up, source_hash(("benchmark/timing.py", *RESTORING))])
+        return files.sha256_json([identities, self.runs, self.warm_up, source_hash(TIMING)])
 
     @property
     def work(self) -> int:
@@ -71,29 +90,64 @@ class Time(Step):
         return self.path.exists()
 
     def run(self, place: Place, advance: Callable[[int], object]) -> None:
-        """Time it."""
+        """Time it alone."""
+        for _ in self.turns(place, advance, (self.name,)):
+            pass
+
+    def turns(self, place: Place, advance: Callable[[int], object], together: Sequence[str]) -> Iterator[None]:
+        """Time it, one turn for each value that is asked for: loading and warming up, the rounds, what is counted.
+
+        `together` names the steps that take turns with this one, and are comparable for it.
+        """
         device = resolve(place.device)
         pipeline = self.unit.pipeline(device)
         pipeline.load(device)
-        pairs = FacePairs(self.unit.data, self.unit.split, [self.unit.mask])
-        faces = [{name: value.to(device) for name, value in collate([pairs[0]]).items()}]
-        rows = measured(pipeline, faces[0], self.runs, self.warm_up, device, advance)
-        files.write_json(self.path, {"key": self.key, "rows": rows})
+        pair = FacePairs(self.unit.data, self.unit.split, [self.unit.mask])[0]
+        face = {name: value.to(device) for name, value in collate([pair]).items()}
+        due = [number in evenly(self.rounds, self.runs) for number in range(self.rounds)]
+        rows = yield from measuring(pipeline, face, due, self.warm_up, device, advance)
+        presets = map(_preset, self.unit.stages, pipeline.stages)
+        preset = "+".join(dict.fromkeys(filter(None, presets)))
+        made = {"versions": software_versions(), "sources": short_hash(TIMING), "together": sorted(together)}
+        files.write_json(self.path, {"key": self.key, **made, "rows": [{**row, "preset": preset} for row in rows]})
 
     def forget(self) -> None:
         """Remove the figures."""
         self.path.unlink(missing_ok=True)
 
 
-def measured(
+def _preset(stage: Stage, loaded: LoadedMethod) -> str:
+    """Return the preset that a method's networks were built by: empty without networks, ``paper, changed`` if one departs.
+
+    Settings that name another method's weights (``@name``) are no departures: every recipe has its own.
+    """
+    preset = str(loaded.card.get("preset", ""))
+    if not preset or not list(_networks(loaded.method)):
+        return ""
+    kind = METHODS.get(stage.entry.method)
+    variants = kind.VARIANTS if issubclass(kind, TrainableMethod) else None
+    try:
+        said = resolved(kind.presets(), preset, {}, stage.entry.method, variants)
+    except UsageError:  # weights of a preset that there is no more
+        return f"{preset}, changed"
+    asked = {key for key, value in stage.entry.settings.items() if isinstance(value, str) and "@" in value}
+    ours, theirs = (
+        {key: value for key, value in config.items() if key not in asked} for config in (loaded.method.config, said)
+    )
+    return preset if files.canonical_json(ours) == files.canonical_json(theirs) else f"{preset}, changed"
+
+
+def measuring(
     pipeline: Pipeline,
     face: Batch,
-    runs: int,
+    due: Sequence[bool],
     warm_up: int,
     device: torch.device,
     advance: Callable[[int], object] = lambda _: None,
-) -> list[dict[str, Any]]:
-    """Return what a pipeline costs on one face, batch 1, for each way of counting.
+) -> Generator[None, None, list[dict[str, Any]]]:
+    """Find what a pipeline costs on one face, batch 1, for each way of counting.
+
+    It is a generator, so that several pipelines can be measured in turn: it gives way after warming up, and after each round.
 
     Parameters
     ----------
@@ -101,8 +155,10 @@ def measured(
         Loaded on the device.
     face : dict of str to Tensor
         One pair of a data set, on the device.
-    runs, warm_up : int
-        Runs that are timed, and that are made before.
+    due : sequence of bool
+        For each round, whether it is run and timed then.
+    warm_up : int
+        Runs that are made before.
     device : torch.device
         Where it runs. Before and after each run all work there is waited for.
     advance : callable
@@ -122,13 +178,16 @@ def measured(
         pipeline(face)
         advance(1)
     _wait(device)
+    yield
     seconds = []
-    for _ in range(runs):
-        begun = time.perf_counter()
-        pipeline(face)
-        _wait(device)
-        seconds.append(time.perf_counter() - begun)
-        advance(1)
+    for is_due in due:
+        if is_due:
+            begun = time.perf_counter()
+            pipeline(face)
+            _wait(device)
+            seconds.append(time.perf_counter() - begun)
+            advance(1)
+        yield
     with _peak_memory(device) as peak:
         pipeline(face)
         _wait(device)
@@ -138,7 +197,7 @@ def measured(
     whole = {
         "median_ms": 1000 * statistics.median(seconds),
         "p90_ms": 1000 * float(np.quantile(seconds, 0.9)),
-        "runs": runs,
+        "runs": len(seconds),
         "peak_memory_mb": None if math.isnan(peak[0]) else peak[0],
         "device": describe(device),
         "precision": PRECISION,

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from occface import __version__, files
 from occface.benchmark.paper import pipeline_title
+from occface.benchmark.provenance import RESTORING
 from occface.benchmark.recipe import REFERENCE_PIPELINE
 from occface.benchmark.steps import MakeData, Stage
 from occface.dataset.reader import DatasetFile
@@ -27,19 +28,6 @@ __all__ = ["PRECISION", "Unit", "evenly", "source_of"]
 
 #: What pipelines compute in, on every device.
 PRECISION = "float32"
-
-#: The parts of the package that restored faces depend on.
-RESTORING = (
-    "benchmark/restoring.py",
-    "dataset",
-    "faces",
-    "images.py",
-    "methods",
-    "networks",
-    "occlusion",
-    "pipelines.py",
-    "seeding.py",
-)
 
 
 @dataclass(frozen=True, eq=False)

@@ -158,7 +158,19 @@ def test_what_asks_for_a_training_on_a_data_set_left_out_is_left_out_and_said(mo
     assert adapting.adapted_recipe("gpu", {"Helen": ""})["methods"]["gfc"]["set"] == {"parser": "@face-parser/CelebA-HQ"}
     assert caplog.messages == []
     assert adapting.adapted_recipe("gpu", {"CelebA-HQ": ""})["methods"]["gfc"]["set"] == {}
-    assert caplog.messages == ["gfc: 'parser' (@face-parser/CelebA-HQ) is left out, with its data set"]
+    assert caplog.messages == [
+        "the metric 'parsing' is left out, with the data set that its judge was to learn from",
+        "gfc: 'parser' (@face-parser/CelebA-HQ) is left out, with its data set",
+    ]
+
+
+def test_a_comparison_of_nothing_but_a_metric_left_out_is_left_out_and_not_given_all_others():
+    metrics = {"image": {}, "parsing": {"parser": "@face-parser/a"}}
+    parts = [{"datasets": ["b"], "trained_on": ["own"], "metrics": names} for names in (["parsing"], ["parsing", "image"], [])]
+    values = {"datasets": {"a": "/a.h5", "b": "/b.h5"}, "metrics": metrics, "comparisons": parts}
+    changed = adapting.replace_data(values, {"a": ""})
+    assert changed["metrics"] == {"image": {}}
+    assert [part["metrics"] for part in changed["comparisons"]] == [["image"], []]
 
 
 def test_data_sets_are_made_by_all_processors_beside_accelerators_too(monkeypatch):

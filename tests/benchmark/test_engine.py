@@ -12,11 +12,15 @@ import torch
 from occface import files
 from occface.benchmark import engine, restorations
 from occface.benchmark.engine import plan_benchmark, run_benchmark
+from occface.benchmark.plan import make_plan
+from occface.benchmark.recipe import load_recipe
 from occface.benchmark.scores import load_scores
 from occface.benchmark.steps import Place
 from occface.errors import OccfaceError, UsageError
+from occface.methods.bicubic import Bicubic
 from occface.methods.gfc import GFC
 from occface.methods.weights import save_weights
+from occface.metrics import METRICS
 
 pytestmark = pytest.mark.usefixtures("unshown")
 
@@ -154,6 +158,45 @@ def test_a_training_that_fails_stops_only_what_needs_it(tmp_path, recipe, ran, c
     assert set(states(tmp_path).values()) == {"done"}
     assert set(scores_of(tmp_path)["pipeline"]) == {"bicubic", "toy"}
     assert ran.count(BOTH[0]) == 1
+
+
+def test_timings_take_turns_and_one_that_fails_leaves_the_others(tmp_path, recipe, others, monkeypatch):
+    turns = []
+
+    def noted(method, batch, generator=None):
+        turns.append(method.name)
+        return Bicubic.hallucinate(method, batch, generator)
+
+    monkeypatch.setattr(others.searches, "hallucinate", noted)
+    monkeypatch.setattr(others.fails, "hallucinate", noted)
+    asked = recipe | {"pipelines": ["bicubic", "searches", "fails"], "limits": {"searches": 1, "fails": 1}, "pictured": 1}
+    asked["timing"] = {"pipelines": ["searches", "fails"], "runs": 3, "warm_up": 1}
+    run(asked, tmp_path)
+    # Scored; warmed up; three rounds; then one run for the memory and one that is counted, of each.
+    assert turns[-12:] == ["searches", "fails"] * 4 + ["searches"] * 2 + ["fails"] * 2
+    timed = {path.stem: files.read_json(path) for path in (tmp_path / "efficiency").iterdir()}
+    assert timed["searches"]["together"] == timed["fails"]["together"] == ["time fails", "time searches"]
+
+    def broken(method, batch, generator=None):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(others.fails, "hallucinate", broken)
+    shutil.rmtree(tmp_path / "efficiency")
+    done = run(asked, tmp_path)
+    assert done.broken == {"time fails": "RuntimeError: out of memory"}
+    assert files.read_json(tmp_path / "scores" / "files.json")["efficiency"] == ["searches.json"]
+
+
+def test_workers_do_not_all_begin_with_the_same_judge(tmp_path, recipe, monkeypatch):
+    monkeypatch.setattr(METRICS.get("expression"), "fingerprint", lambda metric: {})
+    asked = {"datasets": recipe["datasets"], "metrics": {"image": {}, "expression": {}}}
+    asked["comparisons"] = [
+        {"masks": ["square"], "pipelines": ["hr", "bicubic"], "metrics": ["expression"]},
+        {"masks": ["irregular"], "pipelines": ["hr", "bicubic"], "metrics": ["image"]},
+    ]
+    steps = make_plan(load_recipe(asked), tmp_path).scores
+    groups = engine._groups(steps, Place(tmp_path, "cpu", workers=2))
+    assert [steps.index(group[0]) for _, group in groups] == [0, 2, 3, 1]
 
 
 def test_results_of_earlier_settings_do_not_stand_in_for_what_failed(tmp_path, recipe):
@@ -317,8 +360,30 @@ def test_several_accelerators_do_one_thing_at_a_time_each(tmp_path, recipe, face
     assert trained == [("cpu", ["train toy:c on wild"]), ("cpu:0", ["train toy:b on wild", "train toy on wild"])]
     assert [device for device, _ in scored] == ["cpu", "cpu:0"]
     assert sorted(len(names) for _, names in scored) == [2, 2]
-    assert [(kind, place.workers) for kind, place in places if kind in ("data", "time")] == [("data", 2), ("time", 2)]
+    assert [(kind, place.workers) for kind, place in places if kind == "data"] == [("data", 2)]
     pd.testing.assert_frame_equal(scores_of(tmp_path / "one"), scores_of(tmp_path / "two"))
+
+
+def test_two_trainings_at_a_time_on_the_cpu_have_half_of_the_threads_each(tmp_path, recipe, others, monkeypatch):
+    names = ["toy", "toy:b", "toy:c"]
+    asked = recipe | {"pipelines": ["bicubic", *names], "timing": {}}
+    asked["methods"] = {name: {"preset": "test", "seed": seed} for seed, name in enumerate(names)}
+    shared, threads = [], []
+
+    def mapped(function, jobs, **how):
+        shared.append((jobs[0][3][0][0].split()[0], how["workers"], [job[1].threads for job in jobs]))
+        return map(function, jobs)
+
+    monkeypatch.setattr(engine.parallel, "ordered_map", mapped)
+    monkeypatch.setattr(engine.torch, "get_num_threads", lambda: 6)
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    run(asked, tmp_path, workers=3)
+    assert [one for one in shared if one[0] == "train"] == [("train", 2, [3, 3, 3])]
+    assert threads[:6] == [3, 6] * 3
+    shutil.rmtree(next((tmp_path / "runs").glob("toy-c*")))
+    next((tmp_path / "scores").glob("*toy-c*.csv")).unlink()
+    run(asked, tmp_path, workers=3)
+    assert shared[2] == ("train", 2, [3])  # alone, as among others
 
 
 def test_a_name_stands_for_all_accelerators_unless_it_singles_one_out(monkeypatch):

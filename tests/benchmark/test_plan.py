@@ -169,3 +169,12 @@ def test_nothing_is_trained_on_a_data_set_that_is_all_held_out(planned, dataset_
     methods = {"toy": {"preset": "test"}, "fan": {"preset": "test"}}
     with pytest.raises(UsageError, match="'fan' was to be trained on data set 'held out', which has no training split"):
         planned(datasets=datasets, methods=methods, pipelines=["bicubic"], metrics={"landmarks": {"landmarker": "fan:@fan"}})
+
+
+def test_a_search_may_have_fewer_timed_runs(planned):
+    plan = planned(
+        pipelines=["bicubic", "searches"],
+        masks=["square"],
+        timing={"pipelines": ["bicubic", "searches"], "runs": 50, "runs_of": {"searches": 15}},
+    )
+    assert [(step.runs, step.rounds) for step in plan.times] == [(50, 50), (15, 50)]

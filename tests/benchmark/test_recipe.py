@@ -23,7 +23,7 @@ comparisons:
 metrics:
   image: {}
   parsing: {parser: "@face-parser", each: [nose]}
-timing: {pipelines: [bicubic], runs: 60}
+timing: {pipelines: [bicubic], runs: 60, runs_of: {bicubic: 20}}
 split: val
 limits: {gfc+bicubic: 8}
 pictured: 8
@@ -49,7 +49,7 @@ def test_everything_that_a_recipe_can_say(tmp_path):
         Comparison(("a", "wild", "made"), (), ("fcsr-gan", "pro-uigan:p-fp"), ("own", "a"), ("image",)),
     )
     assert recipe.metrics == {"image": {}, "parsing": {"parser": "@face-parser", "each": ["nose"]}}
-    assert recipe.timing == Timing(("bicubic",), runs=60, warm_up=5)
+    assert recipe.timing == Timing(("bicubic",), runs=60, warm_up=5, runs_of={"bicubic": 20})
     assert (recipe.title, recipe.split, recipe.pictured, recipe.beside) == ("A trial", "val", 8, "CelebA-HQ")
     assert recipe.limits == {"gfc+bicubic": 8}
     assert recipe.notes == {"table_6": "nothing to parse", "figure_14": "nothing to draw", "table_by-pose": "all are frontal"}
@@ -136,6 +136,7 @@ def compared(**changes):
         (GOOD | {"timing": ["bicubic"]}, "'timing' of the recipe to map"),
         (GOOD | {"timing": {"run": 3}}, "'timing' of the recipe has an unknown key 'run': did you mean 'runs'"),
         (GOOD | {"timing": {"runs": 0}}, "'timing: runs' of the recipe to be a whole number from 1 on"),
+        (GOOD | {"timing": {"runs_of": {"bicubic": 3}}}, "'timing: runs_of' of the recipe names no pipeline of it, 'bicubic'"),
         (GOOD | {"timing": {"pipelines": ["hr"]}}, "'timing' of the recipe names 'hr'"),
         (compared() | {"comparisons": {}}, "either 'pipelines' or 'comparisons'"),
         (compared() | {"comparisons": {"a": 1}}, "'comparisons' of the recipe to be a list"),

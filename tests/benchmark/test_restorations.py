@@ -81,8 +81,27 @@ def test_pictures_of_stages_are_kept_and_missed_when_they_are_lost(tmp_path, uni
     assert [picture.shape for picture in kept[0].earlier] == [(32, 32, 3), (64, 64, 3)]
     for made, expected in zip((*kept[0].earlier, kept[0].face), pictures, strict=True):
         assert np.array_equal(made, expected)
-    (kept.folder / "00000.stage-2.png").unlink()
+    stage = kept.folder / "00000.stage-2.png"
+    written = stage.read_bytes()
+    assert not kept.altered([0])
+    stage.write_bytes((kept.folder / "00000.stage-1.png").read_bytes())  # a picture, and not this one
+    assert kept.altered([0])
     assert kept.missing([0]) == [0]
+    kept.restore([0], CPU)
+    assert stage.read_bytes() == written
+    stage.unlink()
+    assert kept.missing([0]) == [0]
+    assert not kept.altered([0, 1])
+
+
+def test_pictures_of_stages_whose_hashes_an_earlier_version_did_not_keep_are_taken_as_they_are(tmp_path):
+    (tmp_path / "00003.stage-1.png").write_bytes(b"a picture")
+    (tmp_path / "00003.png").write_bytes(b"another")
+    entry = {"sha256": "0", "stages": 2}
+    assert restorations.untouched(tmp_path, entry, 3, 1) == b"a picture"
+    assert restorations.untouched(tmp_path, entry, 3) is None
+    assert restorations.untouched(tmp_path, {**entry, "sha256_earlier": ["0"]}, 3, 1) is None
+    assert restorations.untouched(tmp_path, {}, 3, 1) is None
 
 
 def test_what_was_restored_before_an_interruption_is_not_restored_again(tmp_path, unit_of, others, monkeypatch):

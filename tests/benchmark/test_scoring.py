@@ -8,6 +8,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from occface.benchmark import restorations, scoring
 from occface.benchmark.plan import make_plan
+from occface.benchmark.provenance import LEARNING, RESTORING
 from occface.benchmark.recipe import load_recipe
 from occface.benchmark.scores import load_scores, read_facts
 from occface.benchmark.steps import Place
@@ -19,7 +20,7 @@ from occface.metrics import METRICS
 from occface.metrics.base import Column, Metric
 from occface.occlusion.cells import cell_mask
 from occface.occlusion.estimate import estimate_mask, flat_fill
-from occface.versions import software_versions
+from occface.versions import software_versions, source_hash
 
 
 @pytest.fixture
@@ -156,6 +157,20 @@ def test_drawings_that_are_gone_are_made_again_and_nothing_else(score, whole, mo
     step = score("pro-uigan", **asked)
     assert step.is_done()
     assert {path: path.read_bytes() for path in before} == before
+
+
+def test_scores_say_which_code_trained_restored_and_scored(whole):
+    step = make_plan(load_recipe(whole.recipe), whole.folder).scores[2]
+    facts = read_facts(step.path)
+    assert step.unit.pipeline_name == "gfc+bicubic"
+    # The inpainter, the parser that it asks, which judges results too.
+    assert set(facts["trainings"]) == {"gfc on parsed", "face-parser on parsed"}
+    learning = source_hash(LEARNING)[:12]
+    assert facts["sources"] == {"restored": source_hash(RESTORING)[:12], "scored": source_hash()[:12], "learning": learning}
+    for about in facts["trainings"].values():
+        assert about["sources"] == [learning]
+        assert about["device"].startswith("cpu")
+        assert about["versions"]["torch"] == torch.__version__
 
 
 def test_faces_that_a_search_missed_are_counted(score):

@@ -1,8 +1,13 @@
+import os
+import shutil
+from types import SimpleNamespace
+
 import pytest
 import safetensors.torch
 import torch
 
 from occface import files
+from occface.benchmark import steps
 from occface.benchmark.recipe import DataEntry, MethodEntry
 from occface.benchmark.steps import MakeData, Place, Stage, Train, is_trained_here, referred, referring
 from occface.dataset.reader import DatasetFile
@@ -10,6 +15,8 @@ from occface.errors import OccfaceError, UsageError
 from occface.methods import METHODS
 from occface.methods.gfc import GFC
 from occface.methods.weights import save_weights
+from occface.sources.base import Photo
+from occface.training import loop
 
 CPU = torch.device("cpu")
 
@@ -52,6 +59,31 @@ def test_a_data_set_is_made_as_its_options_say_and_known_by_them(faces_folder, t
     assert not again.is_done()
 
 
+def test_a_photograph_that_changes_in_size_makes_another_data_set_and_its_time_does_not(faces_folder, tmp_path):
+    photos = tmp_path / "photos"
+    shutil.copytree(faces_folder, photos)
+
+    def key():
+        return MakeData("wild", DataEntry(source=str(photos), options={"test": 1, "masks": ["square"]}), tmp_path).key
+
+    before = key()
+    photo = next(path for path in sorted(photos.rglob("*")) if path.suffix in (".png", ".jpg"))
+    os.utime(photo, (1, 1))
+    assert key() == before
+    photo.write_bytes(photo.read_bytes() + b"0")
+    assert key() != before
+
+
+def test_photographs_are_known_by_name_and_size_below_the_folder_of_their_own_source(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"12345")
+    one = SimpleNamespace(path=str(tmp_path))
+    several = SimpleNamespace(path=str(tmp_path / "mixed.yaml"), parts=(("wild", one), ("made", SimpleNamespace())))
+    assert steps._known_by(one, Photo("a", path="a.png")) == ["a", 5]
+    assert steps._known_by(several, Photo("wild/a", path="a.png")) == ["wild/a", 5]
+    assert steps._known_by(several, Photo("made/0001")) == "made/0001"
+    assert steps._known_by(one, Photo("b", path="b.png")) == "b"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -81,7 +113,7 @@ def test_a_training_is_known_by_all_that_its_weights_depend_on(given, parsed_pat
     parser = trained(given, tmp_path, method="face-parser")
     other = trained(given, tmp_path, method="face-parser", seed=1)
     alone = trained(given, tmp_path)
-    steps = [
+    known = [
         alone,
         trained(given, tmp_path, {"rate": 0.01}),
         trained(given, tmp_path, seed=1),
@@ -89,10 +121,10 @@ def test_a_training_is_known_by_all_that_its_weights_depend_on(given, parsed_pat
         trained(given, tmp_path, {"parser": "@face-parser"}, company={"face-parser": parser}, method="gfc"),
         trained(given, tmp_path, {"parser": "@face-parser"}, company={"face-parser": other}, method="gfc"),
     ]
-    assert len({step.key for step in steps}) == len({step.folder for step in steps}) == len(steps)
+    assert len({step.key for step in known}) == len({step.folder for step in known}) == len(known)
     assert trained(given, tmp_path, {"rate": "0.05"}).key == alone.key  # what the preset says already
-    assert steps[4].needs == (given, parser)
-    assert (alone.work, steps[4].work, alone.name) == (6, 6, "train toy on faces")
+    assert known[4].needs == (given, parser)
+    assert (alone.work, known[4].work, alone.name) == (6, 6, "train toy on faces")
     with pytest.raises(UsageError, match="method 'toy' has no setting 'rat'"):
         trained(given, tmp_path, {"rat": 1})
 
@@ -118,6 +150,24 @@ def test_a_training_is_done_when_it_came_to_its_end(given, tmp_path, others):
     assert not step.is_done()
     step.forget()
     assert list(step.folder.glob("[!.]*")) == []
+
+
+def test_a_training_says_which_states_of_the_code_made_it(given, tmp_path, others, monkeypatch):
+    step = trained(given, tmp_path)
+    assert step.sources == ()
+    monkeypatch.setattr(steps, "short_hash", lambda parts: "one")
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(loop, "save_weights", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            step.run(Place(tmp_path, "cpu"), ignore)
+    assert step.sources == ("one",)
+    monkeypatch.setattr(steps, "short_hash", lambda parts: "two")
+    step.run(Place(tmp_path, "cpu"), ignore)
+    assert step.sources == ("one", "two")
+    (step.folder / "sources.json").unlink()  # begun by a version that kept none
+    step.run(Place(tmp_path, "cpu"), ignore)
+    assert step.sources == ("not recorded", "two")
+    assert trained(given, tmp_path).key == step.key  # a comment asks for no training
 
 
 def test_a_training_that_diverges_says_so(given, tmp_path, others):

@@ -36,6 +36,17 @@ class Convolves(Bicubic):
         return made + 0 * self.network(made)[:, :3] + 0 * len(held)
 
 
+def measured(pipeline, face, runs, warm_up, device, advance=lambda amount: None):
+    """Return what is measured of a pipeline alone."""
+    rows = []
+
+    def turns():
+        rows.extend((yield from timing.measuring(pipeline, face, [True] * runs, warm_up, device, advance)))
+
+    assert sum(1 for _ in turns()) == runs + 1
+    return rows
+
+
 def pipeline_of(method):
     method.load(CPU)
     return Pipeline(method.name, "SR", (LoadedMethod(method.name, method, {}),))
@@ -43,7 +54,7 @@ def pipeline_of(method):
 
 def test_what_is_counted_and_how_much_it_computes():
     advanced = []
-    (figures,) = timing.measured(pipeline_of(Convolves({})), FACE, 4, 2, CPU, advanced.append)
+    (figures,) = measured(pipeline_of(Convolves({})), FACE, 4, 2, CPU, advanced.append)
     assert figures["counted"] == "own network"
     assert figures["parameters"] == 3 * 5 * 9
     assert figures["size_kb"] == pytest.approx(4 * 135 / 1024, rel=0.5)  # and the header of the file
@@ -73,23 +84,23 @@ def test_helpers_are_counted_apart(monkeypatch):
     convolves, paints = Convolves({}), Inpaints({})
     convolves.load(CPU)
     stages = (LoadedMethod("convolves", convolves, {}), LoadedMethod("gfc:small", paints, {}))
-    own, whole = timing.measured(Pipeline("convolves+gfc:small", "SR+PA", stages), face, 2, 1, CPU)
+    own, whole = measured(Pipeline("convolves+gfc:small", "SR+PA", stages), face, 2, 1, CPU)
     assert (own["counted"], own["parameters"], own["macs"]) == ("own network", 2, 0)
     assert (whole["counted"], whole["parameters"], whole["macs"]) == ("with FAN and GFC", 2 + 135 + 9, shown + painted)
     assert whole["size_kb"] > own["size_kb"] > 0
     shared = ("pipeline", "order", "median_ms", "p90_ms", "runs", "peak_memory_mb", "device", "precision")
     assert [own[name] for name in shared] == [whole[name] for name in shared]
-    alone = timing.measured(pipeline_of(Convolves({})), FACE, 2, 1, CPU)
+    alone = measured(pipeline_of(Convolves({})), FACE, 2, 1, CPU)
     assert [(row["counted"], row["macs"]) for row in alone] == [("own network", 0), ("with FAN", shown)]
     monkeypatch.setattr(Convolves, "asked", lambda method: {})
-    own, whole = timing.measured(Pipeline("convolves+gfc:small", "SR+PA", stages), face, 2, 1, CPU)
+    own, whole = measured(Pipeline("convolves+gfc:small", "SR+PA", stages), face, 2, 1, CPU)
     assert (own["macs"], whole["counted"], whole["macs"]) == (shown, "with GFC", shown + painted)
 
 
 def test_times_are_those_of_the_runs_and_not_of_warming_up(monkeypatch):
     ticks = iter([0.0, 0.010, 1.0, 1.030, 2.0, 2.020, 3.0, 3.100])
     monkeypatch.setattr(timing.time, "perf_counter", lambda: next(ticks))
-    (figures,) = timing.measured(pipeline_of(Bicubic({})), FACE, 4, 3, CPU)
+    (figures,) = measured(pipeline_of(Bicubic({})), FACE, 4, 3, CPU)
     assert figures["median_ms"] == pytest.approx(25)
     assert figures["p90_ms"] == pytest.approx(30 + 0.7 * 70)  # numpy's linear interpolation between the third and the fourth
     assert figures["counted"] == "own network"
@@ -100,7 +111,7 @@ def test_times_are_those_of_the_runs_and_not_of_warming_up(monkeypatch):
 def test_peak_memory_is_what_one_run_takes(monkeypatch, parts):
     monkeypatch.setattr(Convolves, "megabytes", 64)
     monkeypatch.setattr(Convolves, "parts", parts)
-    (figures,) = timing.measured(pipeline_of(Convolves({})), FACE, 2, 1, CPU)
+    (figures,) = measured(pipeline_of(Convolves({})), FACE, 2, 1, CPU)
     if math.isnan(timing._fresh_peak()):
         assert figures["peak_memory_mb"] is None
     else:
@@ -109,7 +120,7 @@ def test_peak_memory_is_what_one_run_takes(monkeypatch, parts):
 
 def test_a_method_without_a_cost_has_none(monkeypatch):
     monkeypatch.setattr(Convolves, "countable", False)
-    assert timing.measured(pipeline_of(Convolves({})), FACE, 1, 1, CPU)[0]["macs"] is None
+    assert measured(pipeline_of(Convolves({})), FACE, 1, 1, CPU)[0]["macs"] is None
 
 
 def test_figures_are_made_anew_when_the_pipeline_or_the_runs_change(tmp_path, dataset_path, others):
@@ -133,3 +144,54 @@ def test_figures_are_made_anew_when_the_pipeline_or_the_runs_change(tmp_path, da
         assert (other.is_done(), other.is_there()) == (False, True)
     step.forget()
     assert not planned().is_there()
+
+
+def test_a_pipeline_with_fewer_runs_takes_them_over_all_rounds(monkeypatch):
+    ticks = iter(range(100))
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(ticks))
+    ran, rows = [], []
+
+    def turns():
+        rows.extend(
+            (yield from timing.measuring(pipeline_of(Bicubic({})), FACE, [True, False, False, True], 1, CPU, ran.append))
+        )
+
+    assert [sum(ran) for _ in turns()] == [1, 2, 2, 2, 3]  # after warming up, and after each round
+    assert rows[0]["runs"] == 2
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ({"preset": "test"}, "test"),
+        ({"preset": "test", "set": {"grey": 0.5}}, "test"),  # what the preset says already
+        ({"preset": "test", "set": {"grey": 1.0}}, "test, changed"),
+        ({}, "paper"),
+    ],
+)
+def test_the_preset_of_the_networks_is_said(tmp_path, dataset_path, others, monkeypatch, entry, expected):
+    monkeypatch.setattr(others.paints, "asked", lambda method: {"judge": nn.Linear(2, 1)})
+    recipe = {
+        "datasets": {"faces": str(dataset_path)},
+        "masks": ["square"],
+        "pipelines": ["bicubic+paints"],
+        "methods": {"paints": entry},
+        "timing": {"pipelines": ["bicubic+paints"], "runs": 1, "warm_up": 1},
+    }
+    step = make_plan(load_recipe(recipe), tmp_path).times[0]
+    step.run(Place(tmp_path, "cpu"), lambda amount: None)
+    assert {row["preset"] for row in files.read_json(step.path)["rows"]} == {expected}  # bicubic has no networks
+    monkeypatch.setattr(others.paints, "asked", lambda method: {})
+    step.run(Place(tmp_path, "cpu"), lambda amount: None)
+    assert [row["preset"] for row in files.read_json(step.path)["rows"]] == [""]
+
+
+def test_weights_of_a_method_that_another_one_names_are_no_departure(whole):
+    plan = make_plan(load_recipe(whole.recipe), whole.folder)
+    stage = plan.times[1].unit.stages[0]
+    assert (stage.name, stage.entry.settings) == ("gfc", {"parser": "@face-parser"})
+    loaded = stage.load(CPU)
+    assert loaded.method.config["parser"] != ""
+    assert timing._preset(stage, loaded) == "test"
+    loaded.method.config["width"] = 1
+    assert timing._preset(stage, loaded) == "test, changed"
