@@ -121,14 +121,16 @@ def is_retrained(pipeline: str) -> bool:
 def common_training(scores: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of methods that learnt from the same data set, or from nothing, so that like is held against like.
 
-    Where something learnt from the data set itself, that is the one from which most pipelines learnt, the data set itself where
-    as many did; a pipeline that did not learn from it keeps all its rows. Where nothing did, nothing is left out: such rows
-    say what they learnt from.
+    On each data set that is the one from which most pipelines learnt, the data set itself where as many did; a pipeline that
+    did not learn from it keeps all its rows. Where as many learnt from one other data set as from another, nothing is left
+    out, and rows say what they learnt from.
     """
     if scores.empty or "trained_on" not in scores.columns:
         return scores
-    own = scores["trained_on"] == scores["dataset"]
-    return scores[_of_common(scores) | ~own.groupby(scores["dataset"]).transform("any")]
+    ranked = _trainings(scores)
+    as_many = ranked["learnt"] == ranked.groupby("dataset")["learnt"].transform("first")
+    ties = ranked[as_many].groupby("dataset")["own"].agg(["size", "any"]).query("size > 1 and not any").index
+    return scores[_of_common(scores, ranked) | scores["dataset"].isin(ties)]
 
 
 def one_training(scores: pd.DataFrame) -> pd.DataFrame:
@@ -138,21 +140,27 @@ def one_training(scores: pd.DataFrame) -> pd.DataFrame:
     """
     if scores.empty or "trained_on" not in scores.columns:
         return scores
-    scores = scores[_of_common(scores)]
+    scores = scores[_of_common(scores, _trainings(scores))]
     by = [scores["dataset"], scores["pipeline"]]
     rows = scores.groupby([*by, scores["trained_on"]])["trained_on"].transform("size")
     most = scores["trained_on"].where(rows == rows.groupby(by).transform("max"))
     return scores[scores["trained_on"].isin([""]) | (scores["trained_on"] == most.groupby(by).transform("first"))]
 
 
-def _of_common(scores: pd.DataFrame) -> pd.Series:
+def _trainings(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return for each data set what its pipelines learnt from, most of them first: dataset, trained_on, learnt, own."""
+    counts = scores[~scores["trained_on"].isin([""])].groupby(["dataset", "trained_on"])["pipeline"].nunique()
+    ranked = counts.rename("learnt").reset_index()
+    ranked["own"] = ranked["trained_on"] == ranked["dataset"]
+    order = ["dataset", "learnt", "own", "trained_on"]
+    return ranked.sort_values(order, ascending=[True, False, False, True], ignore_index=True)
+
+
+def _of_common(scores: pd.DataFrame, ranked: pd.DataFrame) -> pd.Series:
     """Tell the rows that learnt from what most pipelines of their data set did, and all of pipelines without such rows."""
-    dataset, pipeline, trained_on = (scores[name].astype(str) for name in ("dataset", "pipeline", "trained_on"))
-    counts = scores[trained_on != ""].groupby(["dataset", "trained_on"])["pipeline"].nunique().rename("learnt").reset_index()
-    counts["own"] = counts["trained_on"] == counts["dataset"]
-    ranked = counts.sort_values(["learnt", "own", "trained_on"], ascending=[False, False, True]).drop_duplicates("dataset")
-    common = trained_on.isin([""]) | (trained_on == dataset.map(ranked.set_index("dataset")["trained_on"]))
-    return common | ~common.groupby([dataset, pipeline]).transform("any")
+    chosen = ranked.drop_duplicates("dataset").set_index("dataset")["trained_on"]
+    common = scores["trained_on"].isin([""]) | (scores["trained_on"] == scores["dataset"].map(chosen))
+    return common | ~common.groupby([scores["dataset"], scores["pipeline"]]).transform("any")
 
 
 def square_size(mask_type: str) -> int | None:

@@ -63,6 +63,10 @@ def test_table_1_holds_models_against_each_other_that_learnt_from_the_same(cell:
     assert table is not None
     assert table[("demo", "PSNR")].tolist() == [20, 10]
     assert "On demo, all that learn had learnt from Helen." in table.attrs["caption"]
+    # Most learnt from another one, and none from the data set itself.
+    table = _build("1", both[1], both[1].assign(trained_on="wild"), cell("fcsr-gan", trained_on="Helen"))
+    assert table is not None
+    assert [row[2] for row in table.index] == ["FCSR-GAN", "Pro-UIGAN"]
     # As many learnt from the data set itself; the one that did not keeps what it has.
     table = _build("1", *both, cell("fcsr-gan", trained_on="demo", psnr=[20.0]), cell("gfc+fhc", "PA+SR", trained_on="Helen"))
     assert table is not None
