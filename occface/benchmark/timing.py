@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import gc
+import logging
 import math
 import statistics
 import time
@@ -174,8 +175,13 @@ def measuring(
         ``peak_memory_mb``, the most memory that one more run took beyond what was held before it, of the device where that is
         an accelerator, else of the process (None where the system does not say); ``device``, ``precision``.
     """
+
+    def run() -> None:
+        with _unsaid():
+            pipeline(face)
+
     for _ in range(warm_up):
-        pipeline(face)
+        run()
         advance(1)
     _wait(device)
     yield
@@ -183,13 +189,13 @@ def measuring(
     for is_due in due:
         if is_due:
             begun = time.perf_counter()
-            pipeline(face)
+            run()
             _wait(device)
             seconds.append(time.perf_counter() - begun)
             advance(1)
         yield
     with _peak_memory(device) as peak:
-        pipeline(face)
+        run()
         _wait(device)
     networks = [found for stage in pipeline.stages for found in _networks(stage.method)]
     macs = _macs(pipeline, face, networks)
@@ -214,6 +220,18 @@ def measuring(
     return rows
 
 
+@contextmanager
+def _unsaid() -> Iterator[None]:
+    """Leave out what a method tells of each face, such as a search that missed its aim: here it is one face again and again."""
+    log = logging.getLogger("occface")
+    level = log.level
+    log.setLevel(max(level, logging.WARNING))
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
 def _networks(method: Method) -> Iterator[tuple[str, torch.nn.Module]]:
     """Give every network that a face passes through in a method, its own and those that it asks, with the helper that it is."""
     if isinstance(method, TrainableMethod):
@@ -227,7 +245,7 @@ def _macs(pipeline: Pipeline, face: Batch, networks: Sequence[tuple[str, torch.n
     if not all(stage.method.countable for stage in pipeline.stages):
         return None
     found = {helper: 0 for helper, _ in networks} | {"": 0}
-    with FlopCounterMode(display=False) as counter, ExitStack() as hooks:
+    with _unsaid(), FlopCounterMode(display=False) as counter, ExitStack() as hooks:
         for helper, network in networks:
             if helper:
                 hooks.enter_context(_counting(helper, network, counter, found))

@@ -1,3 +1,4 @@
+import logging
 import math
 
 import pytest
@@ -105,6 +106,20 @@ def test_times_are_those_of_the_runs_and_not_of_warming_up(monkeypatch):
     assert figures["p90_ms"] == pytest.approx(30 + 0.7 * 70)  # numpy's linear interpolation between the third and the fourth
     assert figures["counted"] == "own network"
     assert (figures["parameters"], figures["size_kb"], figures["macs"]) == (0, 0, 0)
+
+
+def test_what_a_method_tells_of_a_face_is_not_said_again_and_again(caplog):
+    class Talks(Bicubic):
+        def hallucinate(self, batch, generator=None):
+            logging.getLogger("occface").info("this face was hard")
+            return super().hallucinate(batch)
+
+    with caplog.at_level(logging.INFO, logger="occface"):
+        talking = pipeline_of(Talks({}))
+        measured(talking, FACE, 2, 1, CPU)
+        assert caplog.text == ""
+        talking(FACE)
+    assert "this face was hard" in caplog.text
 
 
 @pytest.mark.parametrize("parts", [1, 64, 1024])
