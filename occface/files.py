@@ -9,6 +9,7 @@ import contextlib
 import glob
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -189,8 +190,26 @@ def write_yaml(path: str | os.PathLike[str], value: Any) -> None:
 
 
 def read_yaml(path: str | os.PathLike[str]) -> Any:
-    """Read a YAML file of plain values; a file that is none raises `UsageError` naming it."""
+    """Read a YAML file of plain values; a file that is none, or says too much, raises `UsageError` naming it."""
     try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        said = _count(value, {})
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UsageError(f"expected a YAML file at {path}, but it cannot be read: {first_line(error)}") from error
+    if said > _MOST_VALUES:
+        raise UsageError(f"expected at most {_MOST_VALUES} values in {path}, got more by its aliases: write them out")
+    return value
+
+
+_MOST_VALUES = 100_000
+"""A few lines of YAML can stand for billions of values, each alias for many of the one before; to show them would never end."""
+
+
+def _count(value: Any, counted: dict[int, float]) -> float:
+    """Return how many values there are, those behind an alias at each place where it stands."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in counted:
+        counted[id(value)] = math.inf  # what holds itself
+        counted[id(value)] = 1 + sum(_count(each, counted) for each in (value.values() if isinstance(value, dict) else value))
+    return counted[id(value)]

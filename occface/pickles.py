@@ -19,6 +19,8 @@ _NAMED = {"GLOBAL", "INST"}
 _NAMELESS = {"STACK_GLOBAL", "EXT1", "EXT2", "EXT4"}
 """Opcodes that import what the stack or a table names; torch's writer uses none of them."""
 _LARGEST = 1 << 26
+_MOST = 2_000_000
+"""Opcodes that are looked at, a second or two; a state of thousands of tensors has a hundredth of that."""
 
 
 def holds_code(path: Path) -> bool:
@@ -55,11 +57,15 @@ def holds_code(path: Path) -> bool:
 
 
 def _asks_for_code(stream: IO[bytes]) -> bool:
-    """Look through pickles that stand one after another, up to the first that is not whole."""
+    """Look through pickles that stand one after another, up to the first that is not whole, or to where it takes too long."""
+    left = _MOST
     while True:
         found = False
         try:
             for opcode, argument, _ in pickletools.genops(stream):
+                left -= 1
+                if not left:
+                    return False
                 found |= opcode.name in _NAMELESS
                 found |= opcode.name in _NAMED and not _NUMBERS.fullmatch(str(argument))
         except Exception:  # pickletools raises many kinds on what is no pickle

@@ -11,6 +11,7 @@ import zipfile
 import pytest
 import torch
 
+from occface import pickles
 from occface.pickles import holds_code
 
 
@@ -61,6 +62,16 @@ def test_numbers_are_no_code(tmp_path):
     parameters = collections.OrderedDict(a=torch.nn.Parameter(torch.zeros(2)))
     torch.save({**state, "plain": [1, 2.5, None, "text", (True,)], "net": parameters, "kind": torch.float16}, tmp_path / "file")
     assert not holds_code(tmp_path / "file")
+
+
+def test_a_file_of_millions_of_opcodes_is_not_read_to_its_end(tmp_path, monkeypatch):
+    trap = pickle.dumps(Trap(tmp_path / "sprung"))
+    (tmp_path / "file").write_bytes(b"N." * 1000 + trap)
+    assert holds_code(tmp_path / "file")
+    monkeypatch.setattr(pickles, "_MOST", 2000)
+    assert not holds_code(tmp_path / "file")
+    (tmp_path / "file").write_bytes(b"N." * 900 + trap)
+    assert holds_code(tmp_path / "file")
 
 
 def test_what_is_no_intact_pickle_holds_none(tmp_path):

@@ -223,8 +223,10 @@ def load_recipe(given: str | Path | Mapping[str, Any]) -> Recipe:
     if beside:
         raise UsageError(f"'{beside[0]}' beside 'comparisons' in the recipe is of none of them: write it into each")
     parts = values.get("comparisons") or [{key: values[key] for key in short if key in values}]
-    datasets = {str(name): _data(name, entry, base) for name, entry in _mapping(values["datasets"], "datasets").items()}
-    methods = {str(name): _method(str(name), entry, base) for name, entry in _mapping(values.get("methods"), "methods").items()}
+    datasets = {_name(name): _data(name, entry, base) for name, entry in _mapping(values["datasets"], "datasets").items()}
+    methods = {
+        _name(name): _method(str(name), entry, base) for name, entry in _mapping(values.get("methods"), "methods").items()
+    }
     metrics = _metrics(values.get("metrics", ["image"]))
     comparisons = tuple(_comparison(part, datasets, metrics) for part in _sequence(parts, "comparisons"))
     recipe = Recipe(
@@ -285,6 +287,14 @@ def _names(given: Any, key: str) -> tuple[str, ...]:
     if not isinstance(given, list | tuple) or not all(isinstance(value, str) for value in given):
         raise UsageError(f"expected '{key}' of the recipe to be a list of names, got {given!r}")
     return tuple(dict.fromkeys(given))
+
+
+def _name(given: Any) -> str:
+    """Return a name that files are called by: it must not lead into another folder."""
+    name = str(given)
+    if "/" in name or "\\" in name or not name.isprintable():
+        raise UsageError(f"expected a name without / and \\ in the recipe, for files are called by it, got {name!r}")
+    return name
 
 
 def _whole(given: Any, key: str) -> int:

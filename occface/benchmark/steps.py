@@ -6,6 +6,7 @@ Here are the first two kinds, data sets and trainings; what is done with them is
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import re
 from abc import ABC, abstractmethod
@@ -24,11 +25,16 @@ from occface.errors import UsageError, first_line
 from occface.methods import METHODS
 from occface.methods.base import TrainableMethod, resolve
 from occface.methods.weights import CARD, LoadedMethod, load_method, untrained
+from occface.registry import did_you_mean
 
 if TYPE_CHECKING:
     from occface.sources.base import Photo
 
 __all__ = ["MakeData", "Place", "Stage", "Step", "Train"]
+
+
+#: Options of data sets that go to their source.
+_OF_SOURCES = {"protocol", "count", "truncation", "identities", "max_pixels", "poses", "expressions"}
 
 
 @dataclass(frozen=True)
@@ -186,13 +192,20 @@ def _opened(name: str, entry: DataEntry) -> tuple[Any, Any, list[str | list[Any]
         if not isinstance(options.get(key, []), list | tuple):
             raise UsageError(f"expected '{key}' of data set '{name}' in the recipe to be a list, got {options[key]!r}")
     where: dict[str, Any] = {
-        key: options.pop(key) for key in ("protocol", "count", "truncation", "identities", "max_pixels") if key in options
+        key: options.pop(key) for key in _OF_SOURCES if key in options and key not in ("poses", "expressions")
     }
     where |= {key: tuple(options.pop(key)) for key in ("poses", "expressions") if key in options}
     kind, preset = options.pop("source_type", "auto"), options.pop("preset", "paper")
     for key in ("masks", "detectors"):
         if key in options:
             options[key] = tuple(options[key])
+    known = {"draws", *(option.name for option in dataclasses.fields(DatasetConfig))}
+    for key in options:
+        if key not in known:
+            raise UsageError(
+                f"data set '{name}' of the recipe has an option that making data sets does not know or take: '{key}'; "
+                f"{did_you_mean(key, known | _OF_SOURCES)}"
+            )
     try:
         source = open_source(entry.source, kind, **where, seed=options.get("seed", 0))
         config = DatasetConfig.from_preset(preset, **options)

@@ -7,9 +7,10 @@ import sys
 
 import click
 
-from occface import __version__
 from occface.cli.asking import assets, info, verify
 from occface.cli.base import CONTEXT, Commands
+from occface.cli.completing import complete_names
+from occface.cli.doctoring import doctor, version_option
 from occface.cli.making import benchmark, demo, make_dataset, relabel, train
 from occface.cli.page import app
 from occface.cli.restoring import edit, export, restore
@@ -18,7 +19,7 @@ __all__ = ["main"]
 
 
 @click.group(cls=Commands, context_settings=CONTEXT)
-@click.version_option(__version__, prog_name="occface")
+@version_option
 def main() -> None:
     """Progressive face hallucination from occluded thumbnails: data sets, training, restoring, benchmarks."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
@@ -26,5 +27,6 @@ def main() -> None:
         logging.getLogger("occface").setLevel(logging.INFO)
 
 
-for command in (demo, make_dataset, relabel, train, benchmark, restore, edit, app, export, info, verify, assets):
+for command in (demo, make_dataset, relabel, train, benchmark, restore, edit, app, export, info, verify, assets, doctor):
     main.add_command(command)
+complete_names(main)

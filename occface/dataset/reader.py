@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +86,11 @@ class DatasetFile:
             raise UsageError(f"{self.path} is HDF5, but no occface data set: it has no schema_version (it holds {held})")
         if str(version) != str(SCHEMA_VERSION):
             raise UsageError(f"{self.path} has schema version {version}; this version of occface reads {SCHEMA_VERSION}")
+        foreign = next(_from_elsewhere(self.file), None)
+        if foreign is not None:
+            raise UsageError(
+                f"{self.path} takes {foreign} from another place than itself: it is no data set of occface, beware"
+            )
         absent = [name for name in ATTRIBUTES if name not in attributes]
         strangers = [name for name in self.file if name not in SPLITS or not isinstance(self.file[name], h5py.Group)]
         if absent or strangers:
@@ -191,6 +196,19 @@ class DatasetFile:
 
         group = self.file[split]
         return pd.DataFrame({name: group[name].asstr()[:] for name in COLUMNS})
+
+
+def _from_elsewhere(group: h5py.Group) -> Iterator[str]:
+    """Give what a file does not hold itself: HDF5 can name other files of the machine, whose bytes would be read as faces."""
+    for name in group:
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            yield f"{group.name}/{name}".lstrip("/")
+            continue
+        member = group[name]
+        if isinstance(member, h5py.Group):
+            yield from _from_elsewhere(member)
+        elif isinstance(member, h5py.Dataset) and (member.is_virtual or member.external):
+            yield str(member.name).lstrip("/")
 
 
 def _check_configuration(text: Any) -> None:

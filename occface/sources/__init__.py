@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from occface.errors import UsageError
-from occface.registry import Registry
+from occface.registry import Registry, did_you_mean
 from occface.sources.base import Photo, Photograph, Source
 from occface.sources.known_faces import WithKnownFaces
 
@@ -70,8 +70,9 @@ def open_source(place: str, kind: str = "auto", **settings: Any) -> Source:
     wanted = {name: value for name, value in wanted.items() if name in fields or name not in {"seed", "max_pixels"}}
     strange = sorted(set(wanted) - set(fields))
     if strange:
-        takes = ", ".join(sorted(set(fields) - {"path"})) or "none"
-        raise UsageError(f"the source '{kind}' has no setting '{strange[0]}'; it takes {takes}")
+        raise UsageError(
+            f"the source '{kind}' has no setting '{strange[0]}': {did_you_mean(strange[0], set(fields) - {'path'})}"
+        )
     # Worker processes, and those of a cluster, may stand elsewhere: places are absolute from here on.
     wanted |= {} if generated else {"path": str(Path(place).absolute())}
     absent = [name for name, field in fields.items() if field.default is dataclasses.MISSING and name not in wanted]
