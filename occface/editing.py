@@ -42,9 +42,10 @@ __all__ = [
     "MoveLandmarks",
     "edit_face",
     "edit_file",
+    "landmarks_of_text",
+    "landmarks_text",
     "moved",
     "read_landmarks_file",
-    "write_landmarks_file",
 ]
 
 _Moves = dict[int, tuple[float, float]]
@@ -331,17 +332,50 @@ def _checked(landmarks: np.ndarray) -> np.ndarray:
     return points
 
 
-def write_landmarks_file(path: str | os.PathLike[str], landmarks: np.ndarray) -> None:
-    """Write 68 landmarks as a CSV file with the columns ``x,y``, in iBUG's order, in pixels of the 128 crop."""
+def landmarks_text(landmarks: np.ndarray) -> str:
+    """Return 68 landmarks as a CSV table with the columns ``x,y``, in iBUG's order, in pixels of the 128 crop."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["x", "y"])
     table.writerows([f"{x:.2f}", f"{y:.2f}"] for x, y in landmarks.tolist())
-    files.write_text(path, text.getvalue())
+    return text.getvalue()
+
+
+def landmarks_of_text(text: str, name: str = "the file") -> np.ndarray:
+    """Return the (68, 2) float32 landmarks of a table as `landmarks_text` writes it.
+
+    Parameters
+    ----------
+    text : str
+        The table.
+    name : str
+        Where it comes from, for messages.
+
+    Raises
+    ------
+    UsageError
+        If it does not hold 68 rows of finite numbers x and y.
+
+    Examples
+    --------
+    >>> places = np.stack([np.arange(68), 2 * np.arange(68) % 100], axis=1)
+    >>> np.array_equal(landmarks_of_text(landmarks_text(places)), places)
+    True
+    """
+    try:
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+        points = np.array([(float(row["x"]), float(row["y"])) for row in rows], dtype=np.float32).reshape(-1, 2)
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        raise UsageError(
+            f"expected columns x,y of numbers in {name}, got another table: write one by `occface edit`"
+        ) from error
+    if len(points) != _POINTS:
+        raise UsageError(f"expected {_POINTS} rows x,y in {name}, got {len(points)}: all landmarks are needed, moved or not")
+    return _checked(points)
 
 
 def read_landmarks_file(path: str | os.PathLike[str]) -> np.ndarray:
-    """Return the (68, 2) float32 landmarks of a CSV file as `write_landmarks_file` writes it.
+    """Return the (68, 2) float32 landmarks of a CSV file, see `landmarks_of_text`.
 
     Raises
     ------
@@ -349,18 +383,14 @@ def read_landmarks_file(path: str | os.PathLike[str]) -> np.ndarray:
         If it cannot be read, or does not hold 68 rows of finite numbers x and y.
     """
     try:
-        with open(path, encoding="utf-8-sig", newline="") as handle:
-            rows = list(csv.DictReader(handle))
-        points = np.array([(float(row["x"]), float(row["y"])) for row in rows], dtype=np.float32).reshape(-1, 2)
+        text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UsageError(f"expected a CSV file of landmarks at {path}, but it cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
         raise UsageError(
             f"expected columns x,y of numbers in {path}, got another table: write one by `occface edit`"
         ) from error
-    if len(points) != _POINTS:
-        raise UsageError(f"expected {_POINTS} rows x,y in {path}, got {len(points)}: all landmarks are needed, moved or not")
-    return _checked(points)
+    return landmarks_of_text(text, str(path))
 
 
 @dataclass(frozen=True)
@@ -418,8 +448,8 @@ def edit_file(
     assert done.edited.landmarks is not None
     write_png(folder / "original.png", done.original.result)
     write_png(folder / "edited.png", done.edited.result)
-    write_landmarks_file(folder / "landmarks.csv", done.original.landmarks)
-    write_landmarks_file(folder / "landmarks-edited.csv", done.wanted)
+    files.write_text(folder / "landmarks.csv", landmarks_text(done.original.landmarks))
+    files.write_text(folder / "landmarks-edited.csv", landmarks_text(done.wanted))
     write_png(folder / "panel.png", done.panel())
     way = done.wanted - done.original.landmarks
     length = np.linalg.norm(way, axis=1)

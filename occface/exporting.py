@@ -7,13 +7,15 @@ import io
 import logging
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from occface import files
 from occface.errors import OccfaceError, UsageError, first_line
@@ -40,6 +42,47 @@ _EXAMPLE = 2
 
 #: How far pictures in [-1, 1] may differ after exporting.
 _EXACT = 1e-3
+
+
+class _Traceable(TorchFunctionMode):
+    """Says to tracers what they cannot say otherwise, with the same numbers.
+
+    What seeded generators draw is kept, and given again: a tracer would write down that random numbers are drawn, but not by
+    which generator. GFC fills holes with the same noise every time, so the noise itself belongs in the file. And unpooling,
+    which torch's tracers tie to the example's size, becomes the scattering that it is.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drawn: list[Tensor] = []
+        self.place: int | None = None  # where in `drawn` it is, once all is drawn
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Return what a call returns; of one that draws by a generator, what it drew the first time."""
+        kwargs = kwargs or {}
+        if func is F.max_unpool2d and args[2] in (2, [2, 2]) and not any(kwargs.values()):
+            return _unpooled(*args[:2])
+        if func not in {torch.rand, torch.randn} or kwargs.get("generator") is None:
+            return func(*args, **kwargs)
+        if self.place is None:
+            self.drawn.append(func(*args, **kwargs))
+            return self.drawn[-1]
+        self.place += 1
+        return self.drawn[self.place - 1]
+
+    @contextlib.contextmanager
+    def again(self) -> Iterator[None]:
+        """Give what was drawn again, from the first on."""
+        self.place = 0
+        with self:
+            yield
+
+
+def _unpooled(x: Tensor, places: Tensor) -> Tensor:
+    """Return what pooling by two made of (B,C,2H,2W), (B,C,H,W), at the places in 2H x 2W that it came from, 0 elsewhere."""
+    height, width = x.shape[-2:]
+    wide = torch.zeros_like(x).repeat(1, 1, 2, 2).flatten(2)
+    return wide.scatter(2, places.flatten(2), x.flatten(2)).unflatten(2, (2 * height, 2 * width))
 
 
 class Exportable(nn.Module):
@@ -71,12 +114,17 @@ class Exportable(nn.Module):
         self.method = method.eval()
         needed = (_NEEDS[need] for need in sorted(method.needs))
         self.inputs = tuple(dict.fromkeys((*_INPUTS[method.role], *needed)))
-        with torch.no_grad():
-            count = len(self(*self.example()))
+        self._traceable, example = _Traceable(), self.example()
+        with torch.no_grad(), self._traceable:
+            count = len(self._pictures(*example))
         self.outputs = (*(f"stage_{number}" for number in range(1, count)), "result")
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Return the pictures of the method, the whole face last."""
+        with self._traceable.again():
+            return self._pictures(*inputs)
+
+    def _pictures(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         batch = dict(zip(self.inputs, inputs, strict=True))
         if self.method.progressive:
             return tuple(self.method.results(batch).values())
@@ -101,18 +149,18 @@ def _write_onnx(network: Exportable, path: Path) -> None:
     except ImportError as error:
         raise UsageError("export to ONNX needs onnx and onnxscript: run `pip install occface[export]`") from error
     batch = torch.export.Dim.DYNAMIC
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    torch.onnx.export(
-        network,
-        network.example(),
-        str(path),
-        input_names=list(network.inputs),
-        output_names=list(network.outputs),
-        dynamic_shapes=(tuple({0: batch} for _ in network.inputs),),
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-    )
+    with _only_errors("torch.onnx"):
+        torch.onnx.export(
+            network,
+            network.example(),
+            str(path),
+            input_names=list(network.inputs),
+            output_names=list(network.outputs),
+            dynamic_shapes=(tuple({0: batch} for _ in network.inputs),),
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
 
 
 def _write_torchscript(network: Exportable, path: Path) -> None:
@@ -120,7 +168,7 @@ def _write_torchscript(network: Exportable, path: Path) -> None:
     inputs = network.example(seed=1)
     with torch.no_grad():
         same = all(torch.allclose(*pair, atol=_EXACT, rtol=0) for pair in zip(network(*inputs), traced(*inputs), strict=True))
-    if not same:  # a trace knows no seeded generators, nor branches that depend on values
+    if not same:  # a trace knows nothing of chance, nor of branches that depend on values
         raise OccfaceError(f"'{network.method.name}' draws other pictures as TorchScript: it holds what a trace cannot say")
     torch.jit.save(traced, str(path))
 
@@ -200,7 +248,19 @@ def _network(loaded: LoadedMethod) -> Exportable:
 
 
 @contextlib.contextmanager
-def _quiet() -> Any:
+def _only_errors(name: str) -> Iterator[None]:
+    """Let a logger say nothing but errors for a while; what was set before holds again afterwards."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
     """Keep tracers' remarks on shapes and on their own future from users."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from occface.editing import EDITS, Edit, MoveLandmarks, edit_face, edit_file, moved, read_landmarks_file, write_landmarks_file
+from occface.editing import EDITS, Edit, MoveLandmarks, edit_face, edit_file, landmarks_text, moved, read_landmarks_file
 from occface.errors import OccfaceError, UsageError
 from occface.faces.heatmaps import expected_places, gaussian_heatmaps
 from occface.faces.measures import measure
@@ -121,7 +121,7 @@ def test_stages_before_the_edit_stay_and_those_behind_redraw(restorer, face, sta
 def test_landmarks_may_be_given(restorer, face, tmp_path):
     thumbnail = from_aligned(face["hr"], None, restorer.degradation)
     (original,) = restorer.run([thumbnail])
-    write_landmarks_file(tmp_path / "a.csv", original.landmarks)
+    (tmp_path / "a.csv").write_text(landmarks_text(original.landmarks))
     assert (tmp_path / "a.csv").read_text().splitlines()[0] == "x,y"
     again = read_landmarks_file(tmp_path / "a.csv")
     np.testing.assert_allclose(again, original.landmarks, atol=0.006)

@@ -37,7 +37,7 @@ _ETHICS = (
     "--mask",
     metavar="PICTURE|FOLDER|auto|flat",
     help="What is hidden: a picture of the photograph's size, white where hidden; a folder of such; or look for it: auto "
-    "(what the model takes away), flat (the fill's colour).",
+    "(what cannot be explained as a part of the face; see docs/restore.md for what that misses), flat (the fill's colour).",
 )
 @click.option("--invert-masks", is_flag=True, help="In pictures of masks, black is hidden.")
 @click.option(

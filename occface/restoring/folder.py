@@ -1,10 +1,11 @@
-"""Many photographs, streamed: while one batch of faces is restored, the next photographs are read and looked at."""
+"""Many photographs, streamed: while a batch of faces is restored, the next ones are looked for and the last ones written."""
 
 from __future__ import annotations
 
 import collections
 import logging
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from occface.dataset.schema import HR_SIZE
 from occface.errors import BadImageError, OccfaceError, UsageError, first_line
 from occface.images import encode_jpeg, encode_png
 from occface.restoring import drawing
+from occface.restoring.holes import NOT_FOUND
 from occface.restoring.inputs import Photo, list_photos, read_photo
 from occface.restoring.photograph import Finder, FoundFace, finish
 from occface.restoring.record import LARGE, Record, face_row, photo_row
@@ -29,8 +31,8 @@ __all__ = ["RestoreOptions", "RestoredFolder", "restore_paths"]
 
 log = logging.getLogger(__name__)
 
-#: Photographs that are read ahead, and pixels that a batch of photographs may hold: 300 MB.
-_AHEAD, _PIXELS = 2, 100_000_000
+#: Pixels from which on a batch of photographs takes no more: 300 MB. Three batches are in memory at most.
+_PIXELS = 100_000_000
 
 _ADVICE = (
     f"{{}} of {{}} faces are wider than {LARGE} px, and were made 16x16 all the same: that throws away the detail they have. "
@@ -63,11 +65,12 @@ class RestoreOptions:
 
 @dataclass(frozen=True)
 class RestoredFolder:
-    """What was made of photographs: the output folder, and the rows of its ``results.csv``."""
+    """What was made of photographs: the output folder, the rows of its ``results.csv``, and what is to be known of all."""
 
     folder: Path
     rows: list[dict[str, Any]]
     photographs: int
+    note: str = ""
 
     def counts(self) -> dict[str, int]:
         """Return how many photographs there were, and how many rows of each state."""
@@ -76,7 +79,7 @@ class RestoredFolder:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
-        return {"folder": str(self.folder), **self.counts(), "rows": self.rows}
+        return {"folder": str(self.folder), **self.counts(), "note": self.note, "rows": self.rows}
 
     def text(self) -> str:
         """Return the same for people: counts, what failed, and what should be known."""
@@ -88,7 +91,8 @@ class RestoredFolder:
             for state, number in counts.items()
             if state != "photographs"
         )
-        return "\n".join([*shown, f"{self.folder}: {counts['photographs']} photographs; {said or 'nothing to do'}"])
+        last = f"{self.folder}: {counts['photographs']} photographs; {said or 'nothing to do'}"
+        return "\n".join([*shown, *([self.note] if self.note else []), last])
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +124,8 @@ def restore_paths(
     """Restore the faces of photographs into a folder.
 
     For each photograph there is a folder of its name with ``restored.jpg``, the photograph with its faces pasted back, and for
-    each face ``face-1-input.png``, ``-lr``, ``-mask``, ``-stage-1`` and so on, ``-result``, ``-heatmaps`` and ``-strip``.
+    each face ``face-1-input.png``, ``-lr``, ``-mask``, ``-stage-1`` and so on, ``-result``, ``-heatmaps``, and
+    ``face-1-strip.jpg``, all of them side by side.
     ``results.csv`` has a row for each face, and for each photograph without one. What cannot be used is listed there with its
     reason, and the rest goes on.
 
@@ -151,22 +156,26 @@ def restore_paths(
     photos = list_photos(paths, limit, without=Path(out))
     _check(restorer, options)
     known = _known(options, photos)
-    done_before = restored = 0
     with Record(Path(out), _request(restorer, options), resume=resume, overwrite=overwrite) as record:
         missing = [photo for photo in photos if not record.is_done(photo)]
         done_before = len(photos) - len(missing)
         with progress.bar(len(photos), "restore", "photo", done_before) as bar:
-            for batch in _batches(_looked_at(missing, restorer, options, known)):
-                results = _restore(batch, restorer, options)
-                for looked, made in zip(batch, results, strict=True):
-                    record.add(looked.photo, _write(Path(out), looked, made, restorer, options))
-                    restored += len(made)
-                    bar.update()
+            batches = _ahead(missing, restorer, options, known)
+            for looked, its_rows in _written(batches, Path(out), restorer, options):
+                record.add(looked.photo, its_rows)
+                bar.update()
         rows = record.write_table(photos)
     large = sum(isinstance(row.get("face_px"), float) and row["face_px"] > LARGE for row in rows)
     if large:
         log.warning(_ADVICE.format(large, sum(row["state"] == "restored" for row in rows)))
-    return RestoredFolder(Path(out), rows, len(photos))
+    note = _how_found(restorer) if options.finder.masks.find == "auto" else ""
+    return RestoredFolder(Path(out), rows, len(photos), note)
+
+
+def _how_found(restorer: Restorer) -> str:
+    """Return what masks found by themselves are made of, and what they miss."""
+    seen = ("what the model took away, " if restorer.takes_away else "") + "patches of one colour, and what looks like no face"
+    return f"masks were found by themselves: {seen}; not found is {NOT_FOUND}"
 
 
 def _known(options: RestoreOptions, photos: list[Photo]) -> dict[str, KnownFaces]:
@@ -217,22 +226,27 @@ def _request(restorer: Restorer, options: RestoreOptions) -> dict[str, Any]:
     }
 
 
-def _looked_at(
+def _ahead(
     photos: list[Photo], restorer: Restorer, options: RestoreOptions, known: dict[str, KnownFaces]
-) -> Iterator[_Looked]:
-    """Yield photographs with their faces, in order, a few being looked at ahead in a thread of their own."""
-    waiting: collections.deque[Future[_Looked]] = collections.deque()
-    with ThreadPoolExecutor(1) as ahead:
+) -> Iterator[list[_Looked]]:
+    """Yield batches of photographs with their faces, in order, the next batch being looked at in a thread of its own."""
+    ended = threading.Event()
+
+    def looked() -> Iterator[_Looked]:
+        for photo in photos:
+            if ended.is_set():
+                return
+            yield look(photo, restorer, options, known.get(photo.name))
+
+    batches = _batches(looked())
+    with ThreadPoolExecutor(1) as thread:
         try:
-            for photo in photos:
-                waiting.append(ahead.submit(look, photo, restorer, options, known.get(photo.name)))
-                if len(waiting) > _AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+            coming = thread.submit(next, batches, None)
+            while (batch := coming.result()) is not None:
+                coming = thread.submit(next, batches, None)
+                yield batch
         finally:
-            for each in waiting:
-                each.cancel()
+            ended.set()
 
 
 def look(photo: Photo, restorer: Restorer, options: RestoreOptions, known: KnownFaces | None = None) -> _Looked:
@@ -272,6 +286,28 @@ def _batches(looked: Iterable[_Looked]) -> Iterator[list[_Looked]]:
         yield batch
 
 
+def _written(
+    batches: Iterable[list[_Looked]], out: Path, restorer: Restorer, options: RestoreOptions
+) -> Iterator[tuple[_Looked, list[dict[str, Any]]]]:
+    """Restore batches; yield each photograph with its rows once its pictures are written.
+
+    A batch is pasted, encoded and written in a thread while the networks restore the next one; two are in memory at most.
+    """
+
+    def write(batch: list[_Looked], results: list[dict[int, Restoration | str]]) -> list[tuple[_Looked, list[dict[str, Any]]]]:
+        return [(one, _write(out, one, made, restorer, options)) for one, made in zip(batch, results, strict=True)]
+
+    with ThreadPoolExecutor(1) as writer:
+        before: Future[list[tuple[_Looked, list[dict[str, Any]]]]] | None = None
+        for batch in batches:
+            results = _restore(batch, restorer, options)
+            if before is not None:
+                yield from before.result()
+            before = writer.submit(write, batch, results)
+        if before is not None:
+            yield from before.result()
+
+
 def _restore(batch: list[_Looked], restorer: Restorer, options: RestoreOptions) -> list[dict[int, Restoration | str]]:
     """Return for each photograph what became of its faces by their numbers: a restoration, or why there is none."""
     places = [(row, number, thumbnail) for row, looked in enumerate(batch) for number, thumbnail in looked.whole()]
@@ -302,12 +338,13 @@ def _write(
     if looked.image is None:
         return [photo_row(photo, looked.state, looked.reason)]
     folder = out / photo.name
-    for old in [*folder.glob("face-*.png"), folder / "restored.jpg"]:  # of a file that was another, or other options
+    old_ones = [*folder.glob("face-*.png"), *folder.glob("face-*-strip.jpg"), folder / "restored.jpg"]
+    for old in old_ones:  # of a file that was another, or other options
         old.unlink(missing_ok=True)
     results = {number: outcome for number, outcome in made.items() if isinstance(outcome, Restoration)}
     for number, restored in results.items():
-        for name, picture in face_pictures(restored).items():
-            files.write_bytes(folder / f"face-{number}-{name}.png", encode_png(picture))
+        for name, data in face_files(restored).items():
+            files.write_bytes(folder / f"face-{number}-{name}", data)
     whole = finish(looked.image, looked.found, results, options.enlarge)
     if whole.image is not None:
         files.write_bytes(folder / "restored.jpg", encode_jpeg(whole.image))
@@ -323,8 +360,12 @@ def _write(
     return rows
 
 
-def face_pictures(restored: Restoration) -> dict[str, np.ndarray]:
-    """Return the pictures of a face that are written, by name."""
+def face_files(restored: Restoration) -> dict[str, bytes]:
+    """Return the pictures of a face as they are written, by the ends of their files' names.
+
+    What may be worked on further is PNG. The strip is there to be looked at, and holds the same again: as JPEG it takes a
+    twentieth of the time, which was more than that of all other pictures together.
+    """
     thumbnail = restored.thumbnail
     pictures = {"input": thumbnail.crop, "lr": thumbnail.lr}
     if thumbnail.mask is not None:
@@ -332,8 +373,8 @@ def face_pictures(restored: Restoration) -> dict[str, np.ndarray]:
     pictures |= {f"stage-{number}": stage for number, stage in enumerate(restored.stages, 1)}
     pictures["result"] = restored.result
     if restored.heatmaps:
-        grey = [drawing.heatmap_picture(maps) for maps in restored.heatmaps]
+        grey = [drawing.heatmap_picture(maps)[..., 0] for maps in restored.heatmaps]
         large = [each.repeat(HR_SIZE // len(each), 0).repeat(HR_SIZE // len(each), 1) for each in grey]
         pictures["heatmaps"] = np.concatenate(large, axis=1)
-    pictures["strip"] = drawing.strip(restored)
-    return pictures
+    coded = {f"{name}.png": encode_png(picture) for name, picture in pictures.items()}
+    return {**coded, "strip.jpg": encode_jpeg(drawing.strip(restored))}

@@ -21,7 +21,7 @@ from occface.images import to_float, to_uint8
 from occface.networks.uinet import BeforeStage
 from occface.pipelines import Pipeline
 from occface.registry import did_you_mean
-from occface.restoring.holes import flat_mask, unexplained_mask
+from occface.restoring.holes import auto_mask, flat_mask
 from occface.restoring.loading import degradation_of, landmarker_of, load_pipeline
 from occface.restoring.thumbnails import Thumbnail, from_aligned, with_mask
 from occface.training.devices import resolve
@@ -175,7 +175,7 @@ class Restorer:
         BadImageError
             If a face is no square or too small, or a mask has another size or hides nearly everything.
         UsageError
-            If the pipeline needs masks and none are given, or the finder of masks is unknown or does not go with it.
+            If the pipeline needs masks and none are given, or the finder of masks is unknown.
         """
         if isinstance(image, np.ndarray) and image.ndim == 3:
             one = mask if isinstance(mask, str) or mask is None else [np.asarray(mask)]
@@ -221,16 +221,14 @@ class Restorer:
         return restored
 
     def check_finder(self, find: str | None) -> None:
-        """Raise `UsageError` if masks cannot be found so for this pipeline."""
-        if find is None:
-            return
-        if find not in FINDERS:
+        """Raise `UsageError` if there is no such way of finding masks."""
+        if find is not None and find not in FINDERS:
             raise UsageError(f"unknown finder of masks '{find}': {did_you_mean(find, FINDERS)}")
-        if find == "auto" and (self.pipeline.order != "joint" or self.pipeline.needs_mask):
-            raise UsageError(
-                f"'{self.pipeline.name}' cannot find masks by 'auto': that takes a joint method that is told no mask, such as "
-                "pro-uigan; give masks, or 'flat', which looks for flat colours"
-            )
+
+    @property
+    def takes_away(self) -> bool:
+        """Whether the pipeline itself shows where it sees holes: a joint method that is told no mask."""
+        return self.pipeline.order == "joint" and not self.pipeline.needs_mask
 
     def _with_masks(self, batch: list[Thumbnail], find: str) -> list[Thumbnail]:
         """Return thumbnails with masks, those that have none looked for; what they hide is filled."""
@@ -240,9 +238,11 @@ class Restorer:
         kernel, fill = self.degradation.lr_kernel, self.degradation.fill
         if find == "flat":
             found = [flat_mask(batch[place].lr, fill) for place in lacking]
-        else:
+        elif self.takes_away:
             first = self._restore([batch[place] for place in lacking], None)
-            found = [unexplained_mask(each.thumbnail.lr, each.result, kernel) for each in first]
+            found = [auto_mask(each.thumbnail.lr, each.result, kernel) for each in first]
+        else:
+            found = [auto_mask(batch[place].lr, None, kernel) for place in lacking]
         filled = list(batch)
         for place, mask in zip(lacking, found, strict=True):
             filled[place] = with_mask(batch[place], mask, self.degradation)

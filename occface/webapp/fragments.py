@@ -6,17 +6,17 @@ import base64
 import binascii
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from occface.editing import Edited
+from occface.editing import Edited, landmarks_text
 from occface.errors import BadImageError
-from occface.images import encode_png
+from occface.images import encode_jpeg, encode_png
 from occface.restoring.drawing import heatmap_picture, strip, with_points
-from occface.webapp.studio import Outcome
+from occface.webapp.studio import Opened, Outcome
 
-__all__ = ["ETHICS", "data_url", "edited", "figure", "from_data_url", "note", "results"]
+__all__ = ["ETHICS", "data_url", "edited", "figure", "from_data_url", "gallery", "note", "results"]
 
 #: What the page says of every restored face, beside it.
 ETHICS = (
@@ -28,6 +28,18 @@ ETHICS = (
 def data_url(picture: np.ndarray) -> str:
     """Return a uint8 picture as a PNG file in a data URL."""
     return "data:image/png;base64," + base64.b64encode(encode_png(picture)).decode()
+
+
+def _jpeg_url(picture: np.ndarray) -> str:
+    """Return a uint8 picture as a JPEG file in a data URL: for photographs, which are large."""
+    return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(picture, quality=90)).decode()
+
+
+def _save_landmarks(landmarks: np.ndarray, name: str, what: str) -> str:
+    """Return a link that saves landmarks as a table, which may be changed and given back."""
+    table = base64.b64encode(landmarks_text(landmarks).encode()).decode()
+    file = _file(name, what).removesuffix("png") + "csv"
+    return f'<a class="occ-save" download="{file}" href="data:text/csv;base64,{table}">Save landmarks (CSV)</a>'
 
 
 def from_data_url(text: str) -> bytes:
@@ -86,7 +98,22 @@ def _file(name: str, what: str) -> str:
     return f"occface-{re.sub(r'[^a-z0-9+-]+', '-', name.lower())}-{what}.png"
 
 
-def results(hidden: np.ndarray, outcomes: Sequence[Outcome]) -> str:
+def gallery(opened: Opened, number: int) -> str:
+    """Return the faces of a photograph as buttons, the chosen one pressed; nothing where there is one only."""
+    if len(opened.faces) < 2:
+        return ""
+    buttons = []
+    for place, face in enumerate(opened.faces):
+        title = f"Face {place + 1}, {face.width:.0f} px wide"
+        pressed = "true" if place == number else "false"
+        buttons.append(
+            f'<button type="button" data-face="{place}" aria-pressed="{pressed}" title="{title}">'
+            f'<img src="{data_url(opened.crop(place))}" alt="{title}" width="128" height="128"></button>'
+        )
+    return f'<div class="occ-faces" role="group" aria-label="Faces found"><small>Which face:</small>{"".join(buttons)}</div>'
+
+
+def results(hidden: np.ndarray, outcomes: Sequence[Outcome], wholes: Mapping[str, np.ndarray] | None = None) -> str:
     """Return a face and what several pipelines made of it side by side, and below how each came to it.
 
     Parameters
@@ -95,6 +122,8 @@ def results(hidden: np.ndarray, outcomes: Sequence[Outcome]) -> str:
         (128, 128, 3) uint8 RGB, the crop with what is hidden in grey.
     outcomes : sequence of Outcome
         As `Studio.restore` gives them.
+    wholes : mapping of str to numpy.ndarray, optional
+        The photograph with its faces pasted back, by the name of the pipeline.
     """
     shown = [figure(hidden, "The face", "what is hidden in grey")]
     made = [each for each in outcomes if each.restored is not None]
@@ -110,9 +139,22 @@ def results(hidden: np.ndarray, outcomes: Sequence[Outcome]) -> str:
         below = f"{each.order}, {each.restored.seconds:.2g} s{missed}"
         shown.append(figure(each.restored.result, each.name, below, _file(each.name, "result")))
         ways.append(_way(each))
+    ways += [_whole(name, picture, number == 0) for number, (name, picture) in enumerate((wholes or {}).items())]
     return (
         f'<div class="occ-results"><div class="occ-grid">{"".join(shown)}</div>'
         f'<p class="occ-ethics">{ETHICS}</p>{"".join(ways)}</div>'
+    )
+
+
+def _whole(name: str, picture: np.ndarray, shown: bool) -> str:
+    """Return a photograph with faces pasted back, to be opened."""
+    source, title = _jpeg_url(picture), html.escape(f"The photograph with faces by {name}")
+    size = f'width="{picture.shape[1]}" height="{picture.shape[0]}"'
+    file = _file(name, "photograph").removesuffix("png") + "jpg"
+    return (
+        f'<details class="occ-way"{" open" if shown else ""}><summary>The photograph, faces by <b>{html.escape(name)}</b> '
+        f'pasted back</summary><img class="occ-whole" src="{source}" alt="{title}" {size}>'
+        f'<a class="occ-save" download="{file}" href="{source}">Save JPEG</a></details>'
     )
 
 
@@ -131,6 +173,8 @@ def _way(outcome: Outcome) -> str:
     save = (
         f'<a class="occ-save" download="{_file(outcome.name, "strip")}" href="{data_url(strip(restored))}">Save as one PNG</a>'
     )
+    if restored.landmarks is not None:
+        save += " " + _save_landmarks(restored.landmarks, outcome.name, "landmarks")
     shown = " open" if restored.stages else ""
     return (
         f'<details class="occ-way"{shown}><summary>How <b>{html.escape(outcome.name)}</b> came to it{sure}</summary>'
@@ -155,4 +199,5 @@ def edited(name: str, done: Edited) -> str:
         figure(done.edited.result, "Edited", name, _file(name, "edited")),
     ]
     save = f'<a class="occ-save" download="{_file(name, "edit-strip")}" href="{data_url(done.panel())}">Save as one PNG</a>'
+    save += " " + _save_landmarks(done.wanted, name, "landmarks-edited")
     return f'<div class="occ-results"><div class="occ-grid">{"".join(pictures)}</div>{save}</div>'

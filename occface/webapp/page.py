@@ -1,7 +1,7 @@
 """The page itself, in Gradio: three steps on the left, results on the right.
 
 Gradio's own components for files keep a copy of each in a folder. Here photographs, paint and results are text in requests and
-answers instead, read and drawn by two short scripts (`upload.js`, `paint.js`) in Gradio's HTML component.
+answers instead, read and drawn by short scripts (`upload.js`, `paint.js` and others) in Gradio's HTML component.
 """
 
 from __future__ import annotations
@@ -9,16 +9,19 @@ from __future__ import annotations
 import base64
 import html
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from typing import Any
 
 import gradio as gr
+import numpy as np
 
 from occface import __version__
+from occface.editing import landmarks_of_text
 from occface.errors import OccfaceError, UsageError, first_line
+from occface.restoring.restorer import Restoration
 from occface.webapp import fragments
-from occface.webapp.studio import SLIDERS, Opened, Outcome, Studio, read_mask
+from occface.webapp.studio import HIDDEN, SLIDERS, Opened, Outcome, Studio, read_mask
 
 __all__ = ["build", "looks"]
 
@@ -41,6 +44,10 @@ class _Sitting:
     opened: Opened
     number: int = 0
     outcomes: list[Outcome] = field(default_factory=list)
+    #: What each pipeline made of each face so far, by its name and the face's number: what is pasted back.
+    made: dict[str, dict[int, Restoration]] = field(default_factory=dict)
+    #: Where a file wants the landmarks, or why it does not say so.
+    wanted: np.ndarray | str | None = None
 
     def editable(self) -> dict[str, Outcome]:
         """Return what can be edited of what was restored: where stages were led by landmarks."""
@@ -120,6 +127,15 @@ def _paint() -> str:
     )
 
 
+def _points() -> str:
+    """Return the HTML that takes a table of landmarks; a backtick would end Gradio's template."""
+    return (
+        '<label class="occ-points"><input type="file" class="occ-hide" accept=".csv,text/csv">'
+        "<span>Landmarks from a file</span><small>a table x,y of all 68, as saved here or by occface edit; sliders are "
+        "added to it until the face is restored again</small></label>"
+    )
+
+
 def _said(error: Exception) -> str:
     """Return an error as a line for the visitor. What nobody expected is logged with its traceback."""
     if isinstance(error, OccfaceError):
@@ -140,17 +156,21 @@ class _Handlers:
         self.studio = studio
 
     def open(self, event: gr.EventData) -> tuple[Any, ...]:
-        """Open a photograph or an example: note, faces to choose from, crop, results, the visitor's sitting."""
+        """Open a photograph or an example: note, gallery of its faces, crop, results, the visitor's sitting."""
         try:
             opened = self.studio.open(self._sent(event), aligned=bool(getattr(event, "aligned", False)))
         except Exception as error:
             line = _said(error)
             if line.startswith("no face found"):
                 line += "; if the picture is one face, tick that it is cut out already"
-            return fragments.note([line], "error"), gr.Radio(visible=False), "", _WAIT, None, *_no_edits()
-        names = [f"{number}: {face.width:.0f} px wide" for number, face in enumerate(opened.faces, 1)]
-        which = gr.Radio(choices=names, value=names[0], visible=len(names) > 1)
-        return self._notes(opened, 0), which, fragments.data_url(opened.crop(0)), _WAIT, _Sitting(opened), *_no_edits()
+            return fragments.note([line], "error"), "", "", _WAIT, None, *_no_edits()
+        return self._shown(_Sitting(opened))
+
+    def _shown(self, sitting: _Sitting) -> tuple[Any, ...]:
+        """Return note, gallery, crop, results and sitting of a face that is looked at and not yet restored."""
+        opened, number = sitting.opened, sitting.number
+        crop = fragments.data_url(opened.crop(number))
+        return self._notes(opened, number), fragments.gallery(opened, number), crop, _WAIT, sitting, *_no_edits()
 
     def _sent(self, event: gr.EventData) -> bytes:
         """Return the file that came with an event."""
@@ -162,42 +182,59 @@ class _Handlers:
             self.studio.limits.check(int(size))
         return fragments.from_data_url(str(event.picture))
 
-    def _notes(self, opened: Opened, number: int) -> str:
-        lines = [*opened.notes, self.studio.advice(opened.faces[number])]
+    def _notes(self, opened: Opened, number: int, more: str = "") -> str:
+        lines = [*opened.notes, more, self.studio.advice(opened.faces[number])]
         return fragments.note([line for line in lines if line])
 
-    def choose(self, chosen: str, sitting: _Sitting | None) -> tuple[Any, ...]:
-        """Take another face of the photograph: note, crop, results, sitting."""
-        if sitting is None or not chosen:
-            return fragments.note([]), "", _WAIT, None, *_no_edits()
-        number = int(chosen.partition(":")[0]) - 1
-        crop = fragments.data_url(sitting.opened.crop(number))
-        return self._notes(sitting.opened, number), crop, _WAIT, _Sitting(sitting.opened, number), *_no_edits()
+    def choose(self, sitting: _Sitting | None, event: gr.EventData) -> tuple[Any, ...]:
+        """Take another face of the photograph: note, gallery, crop, results, sitting. What was made of others is kept."""
+        number = int(getattr(event, "face", 0))
+        if sitting is None or not 0 <= number < len(sitting.opened.faces):
+            return fragments.note([]), "", "", _WAIT, None, *_no_edits()
+        return self._shown(_Sitting(sitting.opened, number, made=sitting.made))
 
-    def restore(self, paint: str, names: list[str], sitting: _Sitting | None) -> tuple[Any, ...]:
-        """Restore the face by the methods that are ticked: note, results, sitting."""
+    def restore(self, paint: str, how: str, names: list[str], sitting: _Sitting | None) -> tuple[Any, ...]:
+        """Restore the face by the methods that are ticked: note, results, sitting, and what is there to edit."""
         try:
             if sitting is None:
                 raise UsageError("there is no face yet: choose a photograph or an example first")
-            mask = read_mask(fragments.from_data_url(paint))
-            outcomes = self.studio.restore(sitting.opened, sitting.number, mask, names)
+            opened, number = sitting.opened, sitting.number
+            mask, found = self.studio.mask(opened, number, how, read_mask(fragments.from_data_url(paint)), names)
+            outcomes = self.studio.restore(opened, number, mask, names)
         except Exception as error:
             return fragments.note([_said(error)], "error"), _WAIT, sitting, *_no_edits()
-        hidden = self.studio.hidden(sitting.opened, sitting.number, mask)
-        shown = fragments.results(hidden, outcomes)
-        made = _Sitting(sitting.opened, sitting.number, outcomes)
-        names = list(made.editable())
+        made = {name: dict(faces) for name, faces in sitting.made.items()}
+        for each in outcomes:
+            if each.restored is not None:
+                made.setdefault(each.name, {})[number] = each.restored
+        pasted = {each.name: self.studio.whole(opened, made[each.name]) for each in outcomes if each.restored is not None}
+        wholes = {name: picture for name, picture in pasted.items() if picture is not None}
+        shown = fragments.results(self.studio.hidden(opened, number, mask), outcomes, wholes)
+        now = _Sitting(opened, number, outcomes, made)
+        names = list(now.editable())
         group = gr.Column(visible=bool(names))
         which = gr.Radio(choices=names, value=names[0] if names else None, visible=len(names) > 1)
-        return self._notes(made.opened, made.number), shown, made, group, which, ""
+        return self._notes(opened, number, found), shown, now, group, which, ""
+
+    def place(self, sitting: _Sitting | None, event: gr.EventData) -> _Sitting | None:
+        """Take a table of landmarks; what is wrong with it, `edit` says."""
+        if sitting is None:
+            return None
+        try:
+            return replace(sitting, wanted=landmarks_of_text(str(getattr(event, "table", "")).removeprefix("\ufeff")))
+        except UsageError as error:
+            return replace(sitting, wanted=str(error))
 
     def edit(self, name: str, sitting: _Sitting | None, *amounts: float) -> str:
-        """Redraw the restored face with its landmarks where the sliders say."""
+        """Redraw the restored face with its landmarks where the sliders say, or a file and the sliders."""
         try:
             outcome = sitting.editable().get(name) if sitting is not None else None
             if outcome is None:
                 raise UsageError("there is no restored face to edit: restore one first")
-            return fragments.edited(name, self.studio.edit(outcome, amounts))
+            wanted = None if sitting is None else sitting.wanted
+            if isinstance(wanted, str):
+                raise UsageError(wanted)
+            return fragments.edited(name, self.studio.edit(outcome, amounts, wanted))
         except Exception as error:
             return fragments.note([_said(error)], "error")
 
@@ -223,11 +260,12 @@ def build(studio: Studio) -> gr.Blocks:
             with gr.Column(scale=2, min_width=300):
                 photo = gr.HTML(html_template=_upload(studio), js_on_load=_text("upload.js"), elem_id="occ-photo")
                 note = gr.HTML("", elem_id="occ-note")
-                which = gr.Radio([], label="Which face", visible=False, elem_id="occ-which")
+                which = gr.HTML("", js_on_load=_text("gallery.js"), elem_id="occ-which")
                 crop = gr.HTML("", html_template=_paint(), js_on_load=_text("paint.js"), elem_id="occ-paint")
                 gr.HTML('<h2 class="occ-step">3. Restore it</h2>')
                 methods = gr.CheckboxGroup(names, value=names[:3], label="Methods, side by side", elem_id="occ-methods")
                 paint = gr.Textbox("", visible=False)
+                how = gr.Dropdown(list(HIDDEN), value=HIDDEN[0], label="What is hidden", filterable=False, elem_id="occ-hidden")
                 button = gr.Button("Restore", variant="primary", elem_id="occ-restore")
             with gr.Column(scale=3, min_width=300):
                 results = gr.HTML(_WAIT, elem_id="occ-results")
@@ -237,6 +275,7 @@ def build(studio: Studio) -> gr.Blocks:
                     with gr.Row():
                         sliders = [_slider(*each) for each in SLIDERS]
                     level = gr.Button("All to the middle", size="sm")
+                    points = gr.HTML(html_template=_points(), js_on_load=_text("points.js"), elem_id="occ-points")
                     edited = gr.HTML("", elem_id="occ-edited")
         gr.HTML(f"<footer><small>occface {__version__} · {', '.join(map(html.escape, names))}</small></footer>")
 
@@ -245,17 +284,19 @@ def build(studio: Studio) -> gr.Blocks:
         editing = [edits, edited_of, edited]
         opening = [crop, results, sitting, *editing]
         photo.upload(do.open, None, [note, which, *opening], show_progress_on=note, **once)
-        which.input(do.choose, [which, sitting], [note, *opening], show_progress="hidden", **once)
+        which.select(do.choose, [sitting], [note, which, *opening], show_progress="hidden", **once)
         button.click(
             do.restore,
-            [paint, methods, sitting],
+            [paint, how, methods, sitting],
             [note, results, sitting, *editing],
-            js="(paint, methods, sitting) => [window.occfacePaint(), methods, sitting]",
+            js="(paint, how, methods, sitting) => [window.occfacePaint(), how, methods, sitting]",
             show_progress_on=results,
             **once,
         )
         for slider in sliders:
             slider.release(do.edit, [edited_of, sitting, *sliders], edited, trigger_mode="always_last", **once)
+        placed = points.upload(do.place, [sitting], [sitting], show_progress="hidden", **once)
+        placed.then(do.edit, [edited_of, sitting, *sliders], edited, **once)
         edited_of.input(do.edit, [edited_of, sitting, *sliders], edited, **once)
         middle = f"() => [{'0, ' * len(sliders)}'']"  # in the browser alone
         for moment in (level.click, button.click):

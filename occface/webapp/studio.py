@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from occface.dataset.schema import LR_SIZE
@@ -15,16 +16,20 @@ from occface.images import decode_image
 from occface.methods import METHODS
 from occface.methods.weights import WEIGHTS
 from occface.occlusion import occlude
+from occface.occlusion.regions import REGIONS
 from occface.pipelines import method_names
 from occface.registry import did_you_mean
+from occface.restoring.holes import NOT_FOUND, auto_mask
 from occface.restoring.inputs import decode_photo
 from occface.restoring.loading import SHIPPED
+from occface.restoring.masks import MaskRequest
+from occface.restoring.pasting import enlargement, paste
 from occface.restoring.photograph import Finder, FoundFace
 from occface.restoring.record import LARGE
 from occface.restoring.restorer import Restoration, Restorer
 from occface.restoring.thumbnails import MOST_HIDDEN, Thumbnail, from_crop, with_mask
 
-__all__ = ["SLIDERS", "Limits", "Opened", "Outcome", "Studio", "offered", "read_mask"]
+__all__ = ["FOUND", "HIDDEN", "NOTHING", "PAINTED", "SLIDERS", "Limits", "Opened", "Outcome", "Studio", "offered", "read_mask"]
 
 #: The edits of `occface.editing` as sliders: the part, the word for an amount above 0, and that for one below.
 SLIDERS = tuple(
@@ -34,6 +39,13 @@ SLIDERS = tuple(
     for less, (same, other) in words.items()
     if sign == 1 and other == -1 and same is moves
 )
+
+#: How a visitor may say what is hidden: as painted; not at all; looked for; or a part of the face, by its landmarks.
+PAINTED, NOTHING, FOUND = "what is painted", "nothing", "found by itself"
+HIDDEN = (PAINTED, NOTHING, FOUND, *REGIONS)
+
+#: The long side in px that a photograph is kept with, to paste faces back into it, and how many pixels it may have then.
+_KEPT_SIDE, _SHOWN_PIXELS = 1600, 4_000_000
 
 #: More faces of one photograph are not offered: nobody looks through more.
 _MOST_FACES = 20
@@ -64,10 +76,24 @@ class Limits:
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """The faces of a photograph that can be restored, the largest first; and what their owner should know."""
+    """The faces of a photograph that can be restored, the largest first; and what their owner should know.
+
+    Attributes
+    ----------
+    faces : tuple of FoundFace
+        Each with its thumbnail.
+    notes : tuple of str
+        What its owner should know.
+    photograph : numpy.ndarray or None
+        (height, width, 3) uint8 RGB, at most 1,600 px wide or high; None of a picture that came as one face.
+    shrunk : float
+        How wide that is over how wide the photograph came.
+    """
 
     faces: tuple[FoundFace, ...]
     notes: tuple[str, ...]
+    photograph: np.ndarray | None = None
+    shrunk: float = 1.0
 
     def crop(self, number: int) -> np.ndarray:
         """Return the crop of a face counted from 0, (128, 128, 3) uint8 RGB."""
@@ -237,7 +263,89 @@ class Studio:
             notes.append(f"{len(found) - len(whole)} of {len(found)} faces cannot be used: {_first_reason(found)}")
         if len(whole) > _MOST_FACES:
             notes.append(f"of {len(whole)} faces, the {_MOST_FACES} largest are shown")
-        return Opened(tuple(whole[:_MOST_FACES]), tuple(notes))
+        factor = min(1.0, _KEPT_SIDE / max(image.shape[:2]))
+        kept = None
+        if not aligned:
+            shape = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
+            kept = image if factor == 1 else cv2.resize(image, shape, interpolation=cv2.INTER_AREA)
+        return Opened(tuple(whole[:_MOST_FACES]), tuple(notes), kept, factor)
+
+    def mask(
+        self, opened: Opened, number: int, how: str, painted: np.ndarray | None, names: Sequence[str]
+    ) -> tuple[np.ndarray | None, str]:
+        """Return what is hidden of a face, and what is to be said of that.
+
+        Parameters
+        ----------
+        opened, number
+            The face.
+        how : str
+            One of `HIDDEN`.
+        painted : numpy.ndarray or None
+            (128, 128), not 0 where there is paint.
+        names : sequence of str
+            The pipelines that are chosen: the first that sees holes itself helps to look for them.
+
+        Returns
+        -------
+        mask : numpy.ndarray or None
+            (128, 128) uint8 {0, 1}; None where nothing is hidden.
+        note : str
+            A line, or nothing.
+
+        Raises
+        ------
+        UsageError
+            If `how` is unknown.
+        BadImageError
+            If landmarks lie so that a part of the face cannot be hidden.
+        """
+        if how not in HIDDEN:
+            raise UsageError(f"unknown choice of what is hidden '{how}': {did_you_mean(how, HIDDEN)}")
+        if how in {PAINTED, NOTHING}:
+            return painted if how == PAINTED else None, ""
+        thumbnail = opened.thumbnail(number)
+        chosen = [self.restorer(name) for name in names] or list(self.restorers.values())
+        looking = next((each for each in chosen if each.takes_away), chosen[0])
+        own = self._thumbnail(thumbnail, None, looking)
+        if how == FOUND:
+            made = looking.run([own])[0].result if looking.takes_away else None
+            found = auto_mask(own.lr, made, looking.degradation.lr_kernel)
+            if not found.any():
+                return None, f"Nothing hidden was found. Not found is {NOT_FOUND}."
+            return found, f"{found.mean():.0%} of the crop was found hidden, shown in grey. Not found is {NOT_FOUND}."
+        face = opened.faces[number].aligned
+        points = looking.landmarker.on_lr(own.lr) if face is None else face.landmarks
+        return MaskRequest(region=how).of_face(points, looking.degradation.seed, "", number), ""
+
+    def whole(self, opened: Opened, restored: Mapping[int, Restoration]) -> np.ndarray | None:
+        """Return the photograph with restored faces pasted back; None if it was one face.
+
+        Parameters
+        ----------
+        opened : Opened
+            What `open` gave.
+        restored : mapping of int to Restoration
+            What became of its faces, by their numbers from 0 on.
+
+        Returns
+        -------
+        numpy.ndarray or None
+            (height, width, 3) uint8 RGB, enlarged as the faces need, up to four megapixels.
+        """
+        view = opened.photograph
+        if view is None:
+            return None
+        back = 1 / opened.shrunk  # a pixel covers half a pixel around its centre
+        larger = np.array([[back, 0, (back - 1) / 2], [0, back, (back - 1) / 2], [0, 0, 1]])
+        placed = [
+            (aligned.transform @ larger, each)
+            for number, each in restored.items()
+            if (aligned := opened.faces[number].aligned) is not None
+        ]
+        wanted = enlargement([each.thumbnail.side * opened.shrunk for _, each in placed], view.shape[:2])
+        most = int(np.sqrt(_SHOWN_PIXELS / (view.shape[0] * view.shape[1])))
+        return paste(view, placed, max(1, min(wanted, most)))
 
     def advice(self, face: FoundFace) -> str:
         """Return what to say of a face that is too large for the method; else nothing."""
@@ -295,7 +403,7 @@ class Studio:
                 outcomes.append(Outcome(name, order, None, str(error)))
         return outcomes
 
-    def edit(self, outcome: Outcome, amounts: Sequence[float]) -> Edited:
+    def edit(self, outcome: Outcome, amounts: Sequence[float], landmarks: np.ndarray | None = None) -> Edited:
         """Redraw a restored face with its landmarks moved.
 
         Parameters
@@ -304,6 +412,8 @@ class Studio:
             Of a pipeline whose stages are led by landmarks: one with `Restoration.landmarks`.
         amounts : sequence of float
             How far each of `SLIDERS` is pushed, from -2 to 2.
+        landmarks : numpy.ndarray, optional
+            (68, 2), where landmarks should be before that, in pixels of the crop.
 
         Raises
         ------
@@ -315,9 +425,9 @@ class Studio:
             for (part, more, less), amount in zip(SLIDERS, amounts, strict=True)
             if amount
         ]
-        if outcome.restored is None or not edits:
-            raise UsageError("nothing is to be changed: push a slider")
-        return edit_face(self.restorer(outcome.name), outcome.restored.thumbnail, edits)
+        if outcome.restored is None or not (edits or landmarks is not None):
+            raise UsageError("nothing is to be changed: push a slider, or choose a file of landmarks")
+        return edit_face(self.restorer(outcome.name), outcome.restored.thumbnail, edits, landmarks=landmarks)
 
     def restorer(self, name: str) -> Restorer:
         """Return the restorer of a pipeline, or say that there is none."""

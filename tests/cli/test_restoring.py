@@ -33,7 +33,7 @@ def test_photographs_are_restored_and_gone_on_with(tmp_path, faces_folder):
     said = json.loads(done.stdout)
     assert (said["photographs"], said["restored"]) == (2, 2)
     assert {row["mask"] for row in said["rows"]} == {"mouth"}
-    assert (tmp_path / "out" / "0.png" / "face-1-strip.png").exists()
+    assert (tmp_path / "out" / "0.png" / "face-1-strip.jpg").exists()
     again = run(*asked)
     assert again.exit_code == 2
     assert "--resume" in again.stderr

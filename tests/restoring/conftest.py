@@ -7,25 +7,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from occface.images import read_image
-from occface.methods.gfc import GFC
-from occface.methods.prouigan import ProUIGAN
-from occface.methods.weights import save_weights
 from occface.restoring.restorer import Restorer
+from tests.restoring.untrained import save_untrained
 
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Run folders of pro-uigan and gfc in their smallest presets, by name."""
-    folder = tmp_path_factory.mktemp("runs")
-    torch.manual_seed(0)
-    for kind in (ProUIGAN, GFC):
-        method = kind.build("test")
-        said = {"method": kind.name, "preset": "test", "config": method.config}
-        save_weights(folder / kind.name, method.generator, said)
-    return {kind.name: folder / kind.name for kind in (ProUIGAN, GFC)}
+    return save_untrained(tmp_path_factory.mktemp("runs"), "pro-uigan", "gfc")
 
 
 @pytest.fixture(scope="session")

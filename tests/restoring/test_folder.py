@@ -42,9 +42,9 @@ def test_everything_is_written_and_listed(tmp_path, photos, restorer, crowd):
     assert "clip.mp4: not read: a video" in done.text()
     assert json.loads(json.dumps(done.as_dict()))["rows"][1]["mask"] == "mouth"
     pictures = {path.name for path in (tmp_path / "out" / "crowd.png").iterdir()}
-    names = ("input", "lr", "mask", "stage-1", "stage-2", "result", "heatmaps", "strip")
-    assert pictures == {"restored.jpg", *(f"face-{number}-{name}.png" for number in (1, 2) for name in names)}
-    sizes = {name: read_image(tmp_path / "out" / "crowd.png" / f"face-1-{name}.png").shape[:2] for name in names}
+    names = ("input.png", "lr.png", "mask.png", "stage-1.png", "stage-2.png", "result.png", "heatmaps.png", "strip.jpg")
+    assert pictures == {"restored.jpg", *(f"face-{number}-{name}" for number in (1, 2) for name in names)}
+    sizes = {name[:-4]: read_image(tmp_path / "out" / "crowd.png" / f"face-1-{name}").shape[:2] for name in names}
     assert sizes == {
         "input": (128, 128), "lr": (16, 16), "mask": (128, 128), "stage-1": (32, 32), "stage-2": (64, 64),
         "result": (128, 128), "heatmaps": (128, 384), "strip": (146, 7 * 132 - 4),

@@ -13,6 +13,7 @@ import sys
 import numpy as np
 import pytest
 
+from occface.editing import landmarks_text, read_landmarks_file
 from occface.images import decode_image
 from occface.restoring.restorer import Restorer
 
@@ -125,6 +126,34 @@ def test_upload_paint_restore_edit_and_save(tab, faces_folder, runs, tmp_path):
     tab.get_by_role("button", name="All to the middle").click()
     tab.wait_for_selector("#occ-edited img", state="detached")
     assert float(slider.input_value()) == 0
+
+
+def test_faces_of_a_photograph_are_chosen_hidden_by_name_pasted_back_and_moved_by_a_file(tab, tmp_path):
+    tab.click("#occ-photo button[title='Example: three small faces']")
+    tab.wait_for_selector("#occ-which button[data-face='2']")
+    tab.click("#occ-which button[data-face='1']")
+    tab.wait_for_selector("#occ-which button[data-face='1'][aria-pressed=true]")
+    second = picture(tab, "#occ-which button[data-face='1'] img")
+    np.testing.assert_array_equal(picture(tab, "#occ-paint img"), second)
+    tab.locator("#occ-hidden input").click()
+    tab.get_by_role("option", name="mouth", exact=True).click()
+    tab.click("#occ-restore")
+    tab.wait_for_selector("#occ-results img.occ-whole")
+    grey = picture(tab, "#occ-results img[alt='The face']")
+    changed = np.abs(grey.astype(int) - second).max(axis=2) > 3
+    assert 0.01 < changed.mean() < 0.2
+    assert changed[78:98, 50:78].mean() > 0.5  # where aligned faces have their mouths
+    assert tab.locator("#occ-results img.occ-whole").first.bounding_box()["width"] > 200
+    with tab.expect_download() as download:
+        tab.click("#occ-results a[download='occface-pro-uigan-landmarks.csv']")
+    download.value.save_as(tmp_path / "saved.csv")
+    places = read_landmarks_file(tmp_path / "saved.csv")
+    (tmp_path / "moved.csv").write_text(landmarks_text(places + np.float32(3)))
+    tab.set_input_files("#occ-points input[type=file]", tmp_path / "moved.csv")
+    tab.wait_for_selector("#occ-edited img[alt=Edited]")
+    (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
+    tab.set_input_files("#occ-points input[type=file]", tmp_path / "bad.csv")
+    tab.locator("#occ-edited [role=alert]", has_text="expected columns x,y").wait_for()
 
 
 def test_bad_uploads_are_one_line(tab, tmp_path):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
+from occface.editing import landmarks_of_text
 from occface.errors import BadImageError
 from occface.images import decode_image
 from occface.webapp import fragments
@@ -62,11 +64,42 @@ def test_results_show_each_method_its_stages_and_what_can_be_saved(studio, face)
         "occface-pro-uigan-result.png",
         "occface-bicubic+gfc-result.png",
         "occface-pro-uigan-strip.png",
+        "occface-pro-uigan-landmarks.csv",
         "occface-bicubic+gfc-strip.png",
     ]
     assert "not evidence of who somebody is" in text
     assert "&lt;b&gt;bad" in text
-    assert not re.search(r"(src|href)=\"(?!data:image/png)", text)
+    assert not re.search(r"(src|href)=\"(?!data:(image/png|text/csv))", text)
+
+
+def test_landmarks_are_saved_as_a_table_that_can_be_given_back(studio, face):
+    (outcome,) = studio.restore(studio.open(face), 0, None, ["pro-uigan"])
+    (link,) = [
+        attrs["href"] for tag, attrs in Reader(fragments.results(np.zeros((128, 128, 3), np.uint8), [outcome])).tags
+        if tag == "a" and attrs["download"] == "occface-pro-uigan-landmarks.csv"
+    ]  # fmt: skip
+    found = landmarks_of_text(fragments.from_data_url(link).decode())
+    np.testing.assert_allclose(found, outcome.restored.landmarks, atol=0.006)
+
+
+def test_photographs_stand_below_the_faces(studio, face):
+    opened = studio.open(face)
+    outcomes = studio.restore(opened, 0, None, ["bicubic", "pro-uigan"])
+    whole = studio.whole(opened, {0: outcomes[0].restored})
+    text = fragments.results(opened.crop(0), outcomes, {"bicubic": whole})
+    assert [attrs["download"] for tag, attrs in Reader(text).tags if tag == "a"][-1] == "occface-bicubic-photograph.jpg"
+    shown = pictures(text)[-1]
+    assert shown.shape == whole.shape
+    assert np.abs(shown.astype(float) - whole).mean() < 3  # JPEG
+
+
+def test_the_gallery_has_a_button_for_each_face_and_presses_the_chosen_one(studio, face):
+    opened = studio.open(face)
+    assert fragments.gallery(opened, 0) == ""
+    twice = replace(opened, faces=(opened.faces[0], opened.faces[0]))
+    buttons = [attrs for tag, attrs in Reader(fragments.gallery(twice, 1)).tags if tag == "button"]
+    assert [(each["data-face"], each["aria-pressed"]) for each in buttons] == [("0", "false"), ("1", "true")]
+    assert "px wide" in buttons[0]["title"]
 
 
 def test_notes_are_text_and_errors_are_announced():

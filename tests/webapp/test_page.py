@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("gradio", reason="the page needs Gradio: pip install 'occface[app]'")
 
+from occface.editing import landmarks_text
 from occface.images import encode_png
 from occface.webapp import fragments, page
 from occface.webapp.server import application
@@ -68,9 +69,9 @@ def test_an_upload_shows_the_face_to_paint_on(handlers, face, studio):
     event = SimpleNamespace(picture="data:image/jpeg;base64," + page.base64.b64encode(face).decode(), aligned=False)
     note, which, crop, _, sitting, *_ = handlers.open(event)
     assert "px wide" in note
+    assert which == ""
     assert crop == fragments.data_url(studio.open(face).crop(0))
     assert sitting.number == 0
-    assert which.visible is False
 
 
 @pytest.mark.parametrize(
@@ -98,21 +99,47 @@ def test_every_example_opens(handlers):
         note, which, crop, _, sitting, *_ = handlers.open(SimpleNamespace(example=number))
         assert "error" not in note
         assert crop
-        assert which.visible == (len(sitting.opened.faces) > 1)
-    assert [len(sitting.opened.faces), len(which.choices)] == [3, 3]
-    _, other, *_ = handlers.choose(which.choices[2][0], sitting)
+        assert bool(which) == (len(sitting.opened.faces) > 1)
+    assert [len(sitting.opened.faces), which.count("<button")] == [3, 3]
+    _, which, other, _, chosen, *_ = handlers.choose(sitting, SimpleNamespace(face=2))
     assert other == fragments.data_url(sitting.opened.crop(2)) != crop
+    assert 'data-face="2" aria-pressed="true"' in which
+    assert chosen.number == 2
+
+
+def test_faces_restored_one_after_another_are_all_pasted_back(handlers):
+    number = next(place for place, (name, _) in enumerate(page._examples()) if name == "three small faces")
+    *_, sitting, _, _, _ = handlers.open(SimpleNamespace(example=number))
+    _, shown, sitting, *_ = handlers.restore(EMPTY, "mouth", ["bicubic"], sitting)
+    assert shown.count("occ-whole") == 1
+    *_, chosen, _, _, _ = handlers.choose(sitting, SimpleNamespace(face=1))
+    *_, now, _, _, _ = handlers.restore(EMPTY, "nothing", ["bicubic"], chosen)
+    assert sorted(now.made["bicubic"]) == [0, 1]
+    assert now.made["bicubic"][0].thumbnail.mask.any()
+    assert now.made["bicubic"][1].thumbnail.mask is None
+    assert sorted(sitting.made["bicubic"]) == [0]
+
+
+def test_a_file_of_landmarks_redraws_the_face(handlers, face):
+    *_, sitting, _, _, _ = handlers.restore(EMPTY, "nothing", ["pro-uigan"], opened(handlers, face))
+    amounts = [0.0] * len(page.SLIDERS)
+    table = landmarks_text(sitting.outcomes[0].restored.landmarks + 4)
+    placed = handlers.place(sitting, SimpleNamespace(table="\ufeff" + table))
+    assert handlers.edit("pro-uigan", placed, *amounts).count("<figure") == 4
+    spoilt = handlers.place(sitting, SimpleNamespace(table="a,b\n1,2\n"))
+    assert "expected columns x,y" in handlers.edit("pro-uigan", spoilt, *amounts)
+    assert handlers.place(None, SimpleNamespace(table=table)) is None
 
 
 def test_restoring_before_opening_and_everything_hidden_are_lines(handlers, face):
-    assert "there is no face yet" in handlers.restore(EMPTY, ["pro-uigan"], None)[0]
+    assert "there is no face yet" in handlers.restore(EMPTY, "what is painted", ["pro-uigan"], None)[0]
     white = "data:image/png;base64," + page.base64.b64encode(encode_png(np.full((128, 128), 255, np.uint8))).decode()
-    assert "the paint hides 100%" in handlers.restore(white, ["pro-uigan"], opened(handlers, face))[0]
+    assert "the paint hides 100%" in handlers.restore(white, "what is painted", ["pro-uigan"], opened(handlers, face))[0]
 
 
 def test_sliders_come_with_a_method_that_has_landmarks(handlers, face):
     sitting = opened(handlers, face)
-    *_, made, group, which, _ = handlers.restore(EMPTY, ["pro-uigan", "bicubic"], sitting)
+    *_, made, group, which, _ = handlers.restore(EMPTY, "what is painted", ["pro-uigan", "bicubic"], sitting)
     assert group.visible
     assert which.value == "pro-uigan"
     assert list(made.editable()) == ["pro-uigan"]
@@ -120,5 +147,5 @@ def test_sliders_come_with_a_method_that_has_landmarks(handlers, face):
     assert "push a slider" in handlers.edit("pro-uigan", made, *amounts)
     assert handlers.edit("pro-uigan", made, *amounts[1:], 1.0).count("<figure") == 4
     assert "restore one first" in handlers.edit("bicubic", made, *amounts)
-    *_, group, _, _ = handlers.restore(EMPTY, ["bicubic"], sitting)
+    *_, group, _, _ = handlers.restore(EMPTY, "what is painted", ["bicubic"], sitting)
     assert group.visible is False

@@ -13,7 +13,7 @@ from PIL import Image
 from occface.editing import EDITS, Edit, moved
 from occface.errors import BadImageError, UsageError
 from occface.images import encode_png
-from occface.webapp.studio import SLIDERS, Limits, Studio, offered, read_mask
+from occface.webapp.studio import FOUND, NOTHING, PAINTED, SLIDERS, Limits, Studio, offered, read_mask
 
 
 def saved(picture: Image.Image, kind: str, **options) -> bytes:
@@ -147,6 +147,59 @@ def test_a_slider_moves_landmarks_as_its_word_does(studio, face):
     np.testing.assert_array_equal(done.original.result, outcome.restored.result)
     with pytest.raises(UsageError, match="push a slider"):
         studio.edit(outcome, [0.0] * len(SLIDERS))
+    places = outcome.restored.landmarks + np.float32(3)
+    np.testing.assert_array_equal(studio.edit(outcome, [0.0] * len(SLIDERS), places).wanted, places)
+
+
+def test_what_is_hidden_can_be_said_in_several_ways(studio, face):
+    opened, paint = studio.open(face), np.eye(128, dtype=np.uint8)
+    assert studio.mask(opened, 0, PAINTED, paint, [])[0] is paint
+    assert studio.mask(opened, 0, NOTHING, paint, []) == (None, "")
+    mouth, _ = studio.mask(opened, 0, "mouth", None, [])
+    x, y = opened.faces[0].aligned.landmarks[48:68].mean(axis=0).round().astype(int)
+    assert mouth[y, x] == 1
+    assert 0.01 < mouth.mean() < 0.15
+    with pytest.raises(UsageError, match="did you mean 'mouth'"):
+        studio.mask(opened, 0, "mouht", None, [])
+
+
+def test_a_blot_is_found_and_a_line_says_how_much(studio, face):
+    crop = studio.open(face).crop(0).copy()
+    crop[48:96, 40:88] = (40, 90, 200)
+    opened = studio.open(encode_png(crop), aligned=True)
+    found, said = studio.mask(opened, 0, FOUND, None, ["gfc+bicubic"])
+    assert found[56:88, 48:80].all()
+    assert found.mean() < 0.3
+    assert f"{found.mean():.0%} of the crop was found hidden" in said
+    assert "Not found is" in said
+
+
+def test_faces_are_pasted_back_into_the_photograph(studio, face):
+    """A large photograph is kept smaller; what is pasted lies where the face is."""
+    large = Image.open(io.BytesIO(face))
+    canvas = Image.new("RGB", (4 * large.width, 2 * large.height), (90, 90, 90))
+    canvas.paste(large, (large.width, large.height // 2))
+    opened = studio_of(studio, 40_000_000).open(saved(canvas, "PNG"))
+    assert opened.photograph.shape == (round(canvas.height * opened.shrunk), round(canvas.width * opened.shrunk), 3)
+    (outcome,) = studio.restore(opened, 0, None, ["bicubic"])
+    whole = studio.whole(opened, {0: outcome.restored})
+    np.testing.assert_array_equal(whole.shape, opened.photograph.shape)  # the face is large enough
+    changed = np.argwhere(np.abs(whole.astype(int) - opened.photograph).max(axis=2) > 3)
+    x0, y0, x1, y1 = opened.faces[0].aligned.box * opened.shrunk
+    top, left = changed.min(axis=0)
+    bottom, right = changed.max(axis=0)
+    assert left < x1
+    assert x0 < right
+    assert abs((left + right) / 2 - (x0 + x1) / 2) < 0.2 * (x1 - x0)
+    assert abs((top + bottom) / 2 - (y0 + y1) / 2) < 0.3 * (y1 - y0)
+    assert np.abs(whole[:, : int(x0 - (x1 - x0))].astype(int) - opened.photograph[:, : int(x0 - (x1 - x0))]).max() == 0
+    aligned = studio.open(encode_png(opened.crop(0)), aligned=True)
+    assert studio.whole(aligned, {0: outcome.restored}) is None
+
+
+def studio_of(studio, pixels):
+    """Return the same studio for larger photographs."""
+    return Studio(studio.restorers, studio.finder, Limits(20, pixels))
 
 
 def test_what_is_offered_follows_from_the_weights():
