@@ -81,6 +81,8 @@ _INPAINTER = {"SR+PA": "{} + GFC", "PA+SR": "GFC + {}"}
 #: The mask type of numbers that the paper gives none for.
 _UNSPECIFIED = "unspecified"
 
+#: Groups of columns that are no data sets: sizes differ by the networks' widths, times by the machine.
+_SIZE, _TIME = "size", "time"
 _COMPARISON_CAPTION = (
     "The paper's Table {} beside ours, for the rows that both have; the difference is ours less the paper's. The data, the "
     "weights and the size of the networks differ, and the paper does not say how its numbers were computed: only the order of "
@@ -279,6 +281,7 @@ def compare(number: str, table: pd.DataFrame, beside: str | None = None) -> pd.D
     -------
     pandas.DataFrame
         Rows as in `table`; columns (data set and whose, metric): ``"Helen: ours"``, ``"Helen: paper"``, ``"Helen: difference"``
+        (none for times, which another machine took, and for sizes only where the preset is the paper's);
         or, for other data, ``"demo: ours"``, ``"demo: paper's Helen (other data)"``, ``"demo: difference"``. A mask type is
         matched by its whole name: a single bin of irregular masks is not the paper's mix of them. Where the paper names no
         mask type, its number stands beside ours of every one. Below, in ``attrs["caption"]``, what must be known of the
@@ -311,7 +314,9 @@ def compare(number: str, table: pd.DataFrame, beside: str | None = None) -> pd.D
         whose = "paper" if source == group else f"paper's {source} (other data)"
         blocks |= {(f"{group}: ours", name): table[(group, name)] for name in (*common, "n") if (group, name) in table.columns}
         blocks |= {(f"{group}: {whose}", name): paper[name] for name in common}
-        blocks |= {(f"{group}: difference", name): table[(group, name)] - paper[name] for name in common}
+        if group != _TIME:
+            alike = _as_wide(table) if group == _SIZE else pd.Series(True, table.index)
+            blocks |= {(f"{group}: difference", name): (table[(group, name)] - paper[name]).where(alike) for name in common}
     both = pd.DataFrame(blocks, index=table.index)[found.to_numpy()]
     if both.empty:
         both.attrs["caption"] = f"No row of ours stands in the paper's Table {number}."
@@ -320,6 +325,12 @@ def compare(number: str, table: pd.DataFrame, beside: str | None = None) -> pd.D
     notes = " ".join(["Of the paper's numbers:", *paper_notes(number)["note"]])
     both.attrs["caption"] = f"{_COMPARISON_CAPTION.format(number)} {notes}"
     return both
+
+
+def _as_wide(table: pd.DataFrame) -> pd.Series:
+    """Tell the rows whose networks are as wide as the paper's."""
+    preset = ("networks", "preset")
+    return table[preset] == "paper" if preset in table else pd.Series(False, table.index)
 
 
 def _keys(rows: pd.Index, levels: list[Any], dataset: str, source: str) -> pd.Index:

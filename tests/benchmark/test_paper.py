@@ -289,9 +289,14 @@ def test_what_the_paper_names_no_mask_for_stands_beside_every_mask() -> None:
 
 def test_sizes_stand_beside_whatever_is_counted() -> None:
     rows = [(counted, "PA+SR", "GFC + FHC") for counted in ("with GFC", "without FAN and GFC")]
-    ours = _ours(rows, ("counted", "order", "method"), {("size", "KB"): 70000.0, ("time", "runs"): 50, ("demo", "PSNR"): 20.0})
+    values = {("size", "KB"): 70000.0, ("time", "median ms"): 50, ("demo", "PSNR"): 20.0}
+    ours = _ours(rows, ("counted", "order", "method"), values)
     both = compare("IV", ours, beside="CelebA-HQ")
-    assert both[("size: difference", "KB")].tolist() == [-1705, -1705]
+    assert both[("size: paper", "KB")].tolist() == [71705, 71705]
+    assert both[("size: difference", "KB")].isna().all()  # of networks whose widths are not known
+    assert "time: difference" not in both.columns.unique(0)  # another machine's
+    ours[("networks", "preset")] = ["paper", "cpu"]
+    assert compare("IV", ours)[("size: difference", "KB")].fillna(0).tolist() == [-1705, 0]
     assert both[("demo: paper's CelebA-HQ (other data)", "PSNR")].tolist() == [19.224] * 2
 
 

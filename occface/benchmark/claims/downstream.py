@@ -291,4 +291,8 @@ def _distances(evidence: Evidence, dataset: str, mask_type: str, group: pd.DataF
         f"absent: {missing}" if missing else "",
     ]
     compared = Compared(len(alike) - 1, len(paper) - len(absent), len(paper))
-    return replace(finding, n=n, units=units, datasets=dataset, why="; ".join(filter(None, why)), compared=compared)
+    return replace(
+        finding,
+        n=n, units=units, datasets=dataset, why="; ".join(filter(None, why)), compared=compared,
+        lacking="a set of images has one such number, and no test says whether two differ by chance",
+    )  # fmt: skip

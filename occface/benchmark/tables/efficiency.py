@@ -29,10 +29,13 @@ _WHOLE = {
     ("memory", "peak MB"): "peak_memory_mb",
 }
 _MEASURED_ON = ("device", "precision")
-_PRESET = ("networks", "preset")
-_WHOLE_SAID = (
-    "Time and memory are those of the whole pipeline. What finds the LR landmarks that a pipeline is given is in none of these "
-    "numbers: the landmarks are there beforehand, as the true mask is."
+_PRESET, _LANDMARKS = ("networks", "preset"), ("networks", "landmarks")
+#: Whose methods are given landmarks of the LR face, where they do not ask FAN for them.
+_GIVEN_LANDMARKS = "pro-uigan"
+_WHOLE_SAID = "Time and memory are those of the whole pipeline."
+_TOLD_SAID = (
+    " Landmarks given: what finds those of the LR face is in none of the row's numbers, for they are there beforehand, as the "
+    "true mask is; with it the row would be larger and slower."
 )
 _OTHER_WIDTHS = (
     "Networks of other presets than 'paper' have widths of our own, so their sizes and times are not those of the paper's."
@@ -78,8 +81,9 @@ def table_iv(frames: Frames) -> pd.DataFrame | None:
     -------
     pandas.DataFrame or None
         Rows (order, method), preceded by device and precision where there are several of them; rows compete within those.
-        Columns (networks, preset) that a row's networks were built from, where it is known; (size, ...) of a pipeline's own
-        networks, NaN where it has none; (with GFC and FAN, ...) of all that a face passes through; (time, ...), (memory, ...)
+        Columns (networks, preset) that a row's networks were built from, where it is known; (networks, landmarks), ``given``
+        where what finds them is not counted; (size, ...) of a pipeline's own networks, NaN where it has none; (with GFC, ...)
+        of all that a face passes through, with the helpers that take part in the name; (time, ...), (memory, ...)
         of the whole pipeline, with (time, noisy) where any row is; and (data set, PSNR) with its interval and n: on CelebA-HQ
         and square masks as in the paper where these were scored, else on the first data set and mask type.
     """
@@ -93,9 +97,12 @@ def table_iv(frames: Frames) -> pd.DataFrame | None:
     learnt = own[own["parameters"] > 0].set_index(by).reindex(pd.MultiIndex.from_frame(named[by])).set_axis(named.index)
     presets = named["preset"].fillna("") if "preset" in named else pd.Series("", named.index)
     columns: dict[tuple[str, str], pd.Series] = {_PRESET: presets.replace("", "–")} if presets.any() else {}  # noqa: RUF001
+    told = _told(named)
+    if told.any():
+        columns[_LANDMARKS] = told.map({True: "given", False: ""})
     columns |= {
         (group, title): rows[source].astype(float) / divisor
-        for group, rows in (("size", learnt), (COUNTED[1], named))
+        for group, rows in (("size", learnt), (_with_helpers(named), named))
         if rows["parameters"].notna().any()
         for title, (source, divisor) in _SIZES.items()
     }
@@ -112,8 +119,8 @@ def table_iv(frames: Frames) -> pd.DataFrame | None:
         [
             f"Efficiency, one face at a time ({where})." if where else "Efficiency, one face at a time.",
             "'size' counts a pipeline's own networks, not GFC and not FAN; a dash where it has no other.",
-            _helped(named) if (COUNTED[1], "KB") in columns else "",
-            _WHOLE_SAID,
+            _helped(named) if (_with_helpers(named), "KB") in columns else "",
+            _WHOLE_SAID + (_TOLD_SAID if told.any() else ""),
             _OTHER_WIDTHS if presets[presets != ""].ne("paper").any() else "",
             _NOISY_SAID if noisy.any() else "Best in bold.",
             beside,
@@ -122,13 +129,29 @@ def table_iv(frames: Frames) -> pd.DataFrame | None:
     )
 
 
+def _told(named: pd.DataFrame) -> pd.Series:
+    """Tell which pipelines are given landmarks that a network, or dlib, had to find."""
+    methods = named["pipeline"].str.partition(":")[0]
+    return methods.eq(_GIVEN_LANDMARKS) & ~named["counted"].str.contains(_HELPERS[1])
+
+
+def _taking(named: pd.DataFrame) -> dict[str, int]:
+    """Return in how many rows each helper takes part, where everything is counted."""
+    return {helper: int(named["counted"].str.contains(helper).sum()) for helper in _HELPERS}
+
+
+def _with_helpers(named: pd.DataFrame) -> str:
+    """Return the title of the columns that count everything: "with GFC"."""
+    return f"with {' and '.join(helper for helper, count in _taking(named).items() if count) or 'everything'}"
+
+
 def _helped(named: pd.DataFrame) -> str:
     """Say in how many rows GFC and FAN take part, where everything is counted."""
-    counts = {helper: int(named["counted"].str.contains(helper).sum()) for helper in _HELPERS}
     taking = " and ".join(
-        f"{helper} in {f'{count} of {len(named)} rows' if count else 'none of the rows'}" for helper, count in counts.items()
+        f"{helper} in {f'{count} of {len(named)} rows' if count else 'none of the rows'}"
+        for helper, count in _taking(named).items()
     )
-    return f"'{COUNTED[1]}' counts every network that a face passes through: {taking}."
+    return f"'{_with_helpers(named)}' counts every network that a face passes through: {taking}."
 
 
 def _psnr(scores: pd.DataFrame, named: pd.DataFrame) -> tuple[dict[tuple[str, str], pd.Series], str]:
