@@ -15,7 +15,9 @@ from occface.cli import main
 from occface.errors import UsageError
 from occface.images import read_image
 
-COMMANDS = ("demo", "make-dataset", "train", "benchmark", "relabel", "restore", "edit", "export", "info", "verify", "assets", "doctor")
+COMMANDS = (
+    "demo", "make-dataset", "train", "benchmark", "relabel", "restore", "edit", "export", "info", "verify", "assets", "doctor",
+)  # fmt: skip
 
 
 def run(*arguments):
