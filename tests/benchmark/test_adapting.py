@@ -60,14 +60,13 @@ def test_recipes_have_what_every_table_needs(name):
     assert set(recipe.timing.pipelines) >= {"fcsr-gan", "pro-uigan", "fhc+gfc", "pulse+gfc", "re-cpgan+gfc", "fsrnet+gfc"}
     assert any(len(part.trained_on) > 1 for part in recipe.comparisons)
     measured = {metric for part in recipe.comparisons for metric in part.metrics}
-    assert {"image", "landmarks", "expression", "identity", "stages", "perceptual", "frechet"} <= measured
+    assert {"image", "landmarks", "parsing", "expression", "identity", "stages", "perceptual", "frechet"} <= measured
 
 
 def test_what_tables_of_packaged_recipes_lack_is_said_in_them():
     demo = load_recipe("demo")
-    assert "parsing" not in demo.metrics
-    assert "no parsing maps" in demo.notes["table_6"]
-    assert "no parsing maps" in demo.notes["figure_14"]
+    assert demo.metrics["parsing"] == {"parser": "shipped:face-parser", "reference": "seen"}
+    assert "no parsing maps: IoU is with what the parser sees in the true face" in demo.notes["table_6"]
     for name in ("demo", "cpu"):
         recipe = load_recipe(name)
         across = next(part for part in recipe.comparisons if len(part.trained_on) > 1)
