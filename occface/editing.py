@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,9 +28,9 @@ from occface import files
 from occface.errors import BadImageError, UsageError
 from occface.faces.align import CROP_SIZE
 from occface.images import write_png
-from occface.registry import did_you_mean
 from occface.restoring.drawing import heatmap_picture, panel, with_points
 from occface.restoring.inputs import Photo, read_photo
+from occface.restoring.landmark_edits import EDITS, Edit, moved, moved_within_bounds
 from occface.restoring.photograph import Finder
 from occface.restoring.restorer import Restoration, Restorer
 from occface.restoring.thumbnails import Thumbnail
@@ -48,142 +48,11 @@ __all__ = [
     "read_landmarks_file",
 ]
 
-_Moves = dict[int, tuple[float, float]]
-
-
-def _all(numbers: Sequence[int], across: float, down: float) -> _Moves:
-    return dict.fromkeys(numbers, (across, down))
-
-
-_OPEN: _Moves = {
-    **_all([55, 56, 57, 58, 59, 65, 66, 67], 0, 0.18),
-    **_all([50, 51, 52, 61, 62, 63], 0, -0.03),
-    **_all([6, 7, 8, 9, 10], 0, 0.12),
-    **_all([5, 11], 0, 0.06),
-    **_all([48, 60], 0.03, 0.03),
-    **_all([54, 64], -0.03, 0.03),
-}
-_SMILE: _Moves = {
-    **_all([48, 60], -0.14, -0.11),
-    **_all([54, 64], 0.14, -0.11),
-    **_all([49, 59], -0.06, -0.05),
-    **_all([53, 55], 0.06, -0.05),
-}
-_WIDE_MOUTH: _Moves = {
-    **_all([48, 60], -0.15, 0),
-    **_all([49, 59], -0.08, 0),
-    **_all([53, 55], 0.08, 0),
-    **_all([54, 64], 0.15, 0),
-}
-_WIDE_EYES: _Moves = {**_all([37, 38, 43, 44], 0, -0.06), **_all([40, 41, 46, 47], 0, 0.04)}
-_BROWS: _Moves = _all(range(17, 27), 0, -0.12)
-_WIDE_NOSE: _Moves = {31: (-0.12, 0), 32: (-0.06, 0), 34: (0.06, 0), 35: (0.12, 0)}
-_LONG_NOSE: _Moves = {29: (0, 0.05), **_all(range(30, 36), 0, 0.12)}
-
-#: For each part and word: how landmarks (iBUG's numbers) move at strength 1, across the face to the picture's right and down
-#: it, in distances of the eyes; and the sign of the strength.
-EDITS: dict[str, dict[str, tuple[_Moves, int]]] = {
-    "mouth": {
-        "open": (_OPEN, 1),
-        "close": (_OPEN, -1),
-        "smile": (_SMILE, 1),
-        "frown": (_SMILE, -1),
-        "wide": (_WIDE_MOUTH, 1),
-        "narrow": (_WIDE_MOUTH, -1),
-    },
-    "eyes": {"wide": (_WIDE_EYES, 1), "narrow": (_WIDE_EYES, -1)},
-    "brows": {"up": (_BROWS, 1), "down": (_BROWS, -1)},
-    "nose": {
-        "wide": (_WIDE_NOSE, 1),
-        "narrow": (_WIDE_NOSE, -1),
-        "long": (_LONG_NOSE, 1),
-        "short": (_LONG_NOSE, -1),
-    },
-}
-
-_STRONGEST = 2.0
 _POINTS = 68
 #: How far beyond the crop a landmark may be moved, in px.
 _BEYOND = CROP_SIZE / 4
 #: Points on each side of the crop that stay where they are, and how loosely the motion may meet the landmarks.
 _FRAME, _SMOOTHING = 9, 1.0
-
-
-@dataclass(frozen=True)
-class Edit:
-    """A named change of a part of the face.
-
-    Attributes
-    ----------
-    part, how : str
-        Names in `EDITS`.
-    strength : float
-        How much of it, above 0 and at most 2.
-
-    Raises
-    ------
-    UsageError
-        If a name is unknown, or the strength cannot be.
-    """
-
-    part: str
-    how: str
-    strength: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.part not in EDITS:
-            raise UsageError(f"unknown part of the face '{self.part}': {did_you_mean(self.part, EDITS)}")
-        if self.how not in EDITS[self.part]:
-            raise UsageError(f"unknown edit of the {self.part} '{self.how}': {did_you_mean(self.how, EDITS[self.part])}")
-        if not (math.isfinite(self.strength) and 0 < self.strength <= _STRONGEST):
-            raise UsageError(f"expected a strength above 0 and at most {_STRONGEST:g} for '{self.how}', got {self.strength:g}")
-
-    @classmethod
-    def parse(cls, part: str, text: str) -> Edit:
-        """Read ``how`` or ``how:strength``.
-
-        Examples
-        --------
-        >>> Edit.parse("mouth", "smile:0.5")
-        Edit(part='mouth', how='smile', strength=0.5)
-        """
-        how, colon, strength = text.partition(":")
-        try:
-            return cls(part, how, float(strength) if colon else 1.0)
-        except ValueError as error:
-            raise UsageError(f"expected --{part} {how}:STRENGTH with a number, got '{text}'") from error
-
-
-def moved(landmarks: np.ndarray, edits: Sequence[Edit]) -> np.ndarray:
-    """Return landmarks after edits, which add up.
-
-    Parameters
-    ----------
-    landmarks : numpy.ndarray
-        (68, 2), in pixels of the crop.
-    edits : sequence of Edit
-        What to change.
-
-    Returns
-    -------
-    numpy.ndarray
-        (68, 2) float32. Across and down are those of the face, by its eyes; so is the unit.
-
-    Examples
-    --------
-    >>> face = np.zeros((68, 2))
-    >>> face[36:42], face[42:48] = (0, 50), (40, 50)
-    >>> moved(face, [Edit("brows", "up", 0.5)])[17].astype(float).round(2).tolist()
-    [0.0, -2.4]
-    """
-    points = np.asarray(landmarks, dtype=np.float64).copy()
-    across = points[42:48].mean(axis=0) - points[36:42].mean(axis=0)
-    down = np.array([-across[1], across[0]])
-    for edit in edits:
-        moves, sign = EDITS[edit.part][edit.how]
-        for number, (along, below) in moves.items():
-            points[number] += sign * edit.strength * (along * across + below * down)
-    return points.astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,11 +116,18 @@ class Edited:
         Without and with the edit.
     wanted : numpy.ndarray
         (68, 2) float32, where the landmarks should be, in pixels of the crop; where they were, `original` says.
+    bounded : tuple of str
+        The edits, such as ``mouth close``, of which only so much was done as lips or lids have room for.
     """
 
     original: Restoration
     edited: Restoration
     wanted: np.ndarray
+    bounded: tuple[str, ...] = ()
+
+    def note(self) -> str:
+        """Say which edits were bounded; empty where none was."""
+        return f"done only until lips or lids meet: {', '.join(self.bounded)}" if self.bounded else ""
 
     def panel(self) -> np.ndarray:
         """Return a picture: the original and its priors, the moved landmarks, the edited priors and the edited face."""
@@ -314,10 +190,10 @@ def edit_face(
             f"'{restorer.pipeline.name}' has no stages led by 68 landmarks: to edit faces, use one that has: pro-uigan"
         )
     start = original.landmarks if landmarks is None else _checked(landmarks)
-    wanted = moved(start, edits)
+    wanted, bounded = moved_within_bounds(start, edits)
     move = MoveLandmarks(original.landmarks, wanted, stage)
     (edited,) = restorer.run([original.thumbnail], before=move)
-    return Edited(original, edited, wanted)
+    return Edited(original, edited, wanted, bounded)
 
 
 def _checked(landmarks: np.ndarray) -> np.ndarray:
@@ -395,21 +271,24 @@ def read_landmarks_file(path: str | os.PathLike[str]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class EditedFile:
-    """Where an edited face was written, and how far its landmarks were moved and came."""
+    """Where an edited face was written, how far its landmarks were moved and came, and which edits were bounded."""
 
     folder: str
     moved: float
     came: float
+    bounded: tuple[str, ...] = ()
+    note: str = ""
 
-    def as_dict(self) -> dict[str, float | str]:
-        """Return plain values, for JSON: the folder, and mean distances in px of the crop."""
-        return {"folder": self.folder, "moved_px": round(self.moved, 3), "came_px": round(self.came, 3)}
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON: the folder, mean distances in px of the crop, and the edits that were bounded."""
+        lengths = {"moved_px": round(self.moved, 3), "came_px": round(self.came, 3)}
+        return {"folder": self.folder, **lengths, "bounded": list(self.bounded)}
 
     def text(self) -> str:
         """Return the same for people."""
         return (
             f"{self.folder}: landmarks moved by {self.moved:.2f} px on the average, where they were moved; "
-            f"those of the redrawn face came {self.came:.2f} px of that way"
+            f"those of the redrawn face came {self.came:.2f} px of that way" + (f"; {self.note}" if self.note else "")
         )
 
 
@@ -455,6 +334,5 @@ def edit_file(
     length = np.linalg.norm(way, axis=1)
     gone = length > 0.5
     along = ((done.edited.landmarks - done.original.landmarks) * way).sum(axis=1)[gone] / length[gone]
-    return EditedFile(
-        str(folder), float(length[gone].mean()) if gone.any() else 0.0, float(along.mean()) if gone.any() else 0.0
-    )
+    far, came = (float(each.mean()) if gone.any() else 0.0 for each in (length[gone], along))
+    return EditedFile(str(folder), far, came, done.bounded, done.note())

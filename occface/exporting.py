@@ -236,9 +236,16 @@ def export(
         except (OccfaceError, OSError):
             raise
         except Exception as error:  # whatever a tracer meets in a method
-            raise OccfaceError(f"'{loaded.name}' cannot be exported as {form}: {first_line(error)}") from error
+            raise OccfaceError(f"'{loaded.name}' cannot be exported as {form}: {first_line(_root(error))}") from error
     shapes: dict[str, list[Any]] = {name: ["batch", *_SHAPES[name]] for name in network.inputs}
     return Exported(target, form, loaded.name, shapes, network.outputs)
+
+
+def _root(error: BaseException) -> BaseException:
+    """Return what an error comes from in the end: tracers wrap it several times, in pages of advice to their developers."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def _network(loaded: LoadedMethod) -> Exportable:

@@ -12,6 +12,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,18 @@ from occface.errors import BadImageError, OccfaceError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["MAX_PIXELS", "SUFFIXES", "decode_image", "read_bytes", "read_image", "to_float", "to_uint8", "write_png"]
+__all__ = [
+    "MAX_PIXELS",
+    "SUFFIXES",
+    "Decoded",
+    "decode",
+    "decode_image",
+    "read_bytes",
+    "read_image",
+    "to_float",
+    "to_uint8",
+    "write_png",
+]
 
 MAX_PIXELS = 100_000_000
 """The largest picture that is decoded unless the caller says otherwise: 100 megapixels, 300 MB in memory."""
@@ -40,6 +52,25 @@ _OF_THE_FILE = {
 }  # fmt: skip
 _ORIENTATION = 0x0112  # EXIF: how the picture is to be turned for viewing
 _lock = threading.Lock()
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """A decoded photograph, and what its file said.
+
+    Attributes
+    ----------
+    pixels : numpy.ndarray
+        (height, width, 3) uint8 RGB, upright.
+    mode : str
+        Pillow's name for the file's own colours, such as ``"RGB"``, ``"L"`` or ``"CMYK"``.
+    several : bool
+        Whether the file holds further pictures, as a TIFF file of several pages does.
+    """
+
+    pixels: np.ndarray
+    mode: str
+    several: bool
 
 
 def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -98,6 +129,17 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     ...
     occface.errors.BadImageError: the file is empty
     """
+    return decode(data, max_pixels).pixels
+
+
+def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Decoded:
+    """Decode the bytes of a photograph, and say what its file was like.
+
+    Raises
+    ------
+    BadImageError
+        As `read_image` says.
+    """
     if not data:
         raise BadImageError("the file is empty")
     with _one_line_reasons(), _without_pillows_limit(), Image.open(io.BytesIO(data), formats=_FORMATS) as image:
@@ -113,10 +155,22 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
             import simplejpeg  # here, for training and benchmarks read no photographs and need not have it
 
             with suppress(ValueError):
-                return np.asarray(simplejpeg.decode_jpeg(data, "RGB"))
+                return Decoded(np.asarray(simplejpeg.decode_jpeg(data, "RGB")), image.mode, several=False)
+        mode, several = image.mode, image.format == "TIFF" and _has_a_second_page(data)
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
-        return _to_rgb(image)
+        return Decoded(_to_rgb(image), mode, several)
+
+
+def _has_a_second_page(data: bytes) -> bool:
+    """Say whether a TIFF file holds a second picture; only that one's header is read, on a handle of its own."""
+    with (
+        suppress(Exception),
+        Image.open(io.BytesIO(data), formats=("TIFF",)) as again,
+    ):  # what is amiss there is not the first's
+        again.seek(1)
+        return True
+    return False
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from occface.faces.measures import measure
 from occface.images import read_image, write_png
 from occface.methods.prouigan import ProUIGAN
 from occface.methods.weights import save_weights
+from occface.restoring.landmark_edits import moved_within_bounds
 from occface.restoring.photograph import Finder
 from occface.restoring.restorer import Restorer
 from occface.restoring.thumbnails import from_aligned
@@ -52,10 +53,47 @@ def face(dataset_path):
 def test_edits_change_what_they_are_called_by_and_add_up(face, part, how, measured, sign):
     """Held against the measures of a face, which know nothing of edits."""
     before = face["landmarks"]
+    if how in {"close", "narrow"}:  # from where there is room
+        before = moved(before, [Edit("mouth", "open", 1.5), Edit("eyes", "wide")])
     values = [getattr(measure(points), measured) for points in (before, moved(before, [Edit(part, how, 0.5)]))]
     assert sign * (values[1] - values[0]) > 0.02
     twice = moved(before, [Edit(part, how, 0.5)] * 2)
     np.testing.assert_allclose(twice, moved(before, [Edit(part, how)]), atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("edit", "opened", "pairs", "outer"),
+    [
+        (Edit("mouth", "close"), Edit("mouth", "open", 0.3), [(61, 67), (62, 66), (63, 65)], (51, 57)),
+        (Edit("eyes", "narrow", 2), Edit("eyes", "wide", 0.1), [(37, 41), (38, 40), (43, 47), (44, 46)], (19, 30)),
+    ],
+)
+def test_lips_and_lids_meet_at_most(face, edit, opened, pairs, outer):
+    for turn in (0.0, 0.5):  # of the head
+        rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+        upright = moved(face["landmarks"], [opened]).astype(float)
+        for upper, lower in pairs:
+            upright[lower, 1] = max(upright[lower, 1], upright[upper, 1] + 0.5)
+        upright[pairs[0][1], 1] = upright[pairs[0][0], 1] - 0.25  # lips of a closed mouth are often found crossed
+        across = upright[42:48].mean(0) - upright[36:42].mean(0)
+        down = np.array([-across[1], across[0]]) / np.linalg.norm(across)
+        after, bounded = moved_within_bounds(upright @ rotation, [edit])
+        after = after @ rotation.T
+        gaps = [((after[lower] - after[upper]) @ down, (upright[lower] - upright[upper]) @ down) for upper, lower in pairs]
+        assert all(new >= min(0, old) - 1e-3 for new, old in gaps)
+        assert all(new < 0.02 or new < old for new, old in gaps)
+        assert min(new for new, old in gaps if old > 0) < 0.02
+        assert (after[outer[1]] - after[outer[0]]) @ down > 2  # and nothing behind them crosses
+        assert bounded == (f"{edit.part} {edit.how}",)
+
+
+def test_edits_that_have_room_are_not_bounded(face):
+    wide = moved(face["landmarks"], [Edit("mouth", "open", 2)])
+    closed, bounded = moved_within_bounds(wide, [Edit("mouth", "close", 1.5)])
+    np.testing.assert_allclose(closed, moved(face["landmarks"], [Edit("mouth", "open", 0.5)]), atol=1e-4)
+    assert bounded == ()
+    both = [Edit("mouth", "close"), Edit("mouth", "open")]
+    np.testing.assert_allclose(moved(face["landmarks"], both), face["landmarks"], atol=1e-4)
 
 
 def test_noses_grow_in_the_frame_of_the_face(face):
@@ -129,7 +167,7 @@ def test_landmarks_may_be_given(restorer, face, tmp_path):
     np.testing.assert_allclose(done.wanted, moved(again, [Edit("nose", "long")]))
 
 
-def test_a_photographs_largest_face_is_edited(restorer, faces_folder, tmp_path):
+def test_a_photographs_largest_face_is_edited(restorer, face, faces_folder, tmp_path):
     edits = [Edit("eyes", "wide")]
     done = edit_file(faces_folder / "face_0.jpg", tmp_path / "out", restorer, Finder(), edits)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
@@ -137,6 +175,11 @@ def test_a_photographs_largest_face_is_edited(restorer, faces_folder, tmp_path):
     }  # fmt: skip
     assert done.as_dict()["moved_px"] > 0.5
     assert "landmarks moved by" in done.text()
+    assert done.as_dict()["bounded"] == []
+    close = [Edit("mouth", "close", 2)]
+    shut = edit_file(faces_folder / "face_0.jpg", tmp_path / "shut", restorer, Finder(), close, landmarks=face["landmarks"])
+    assert shut.as_dict()["bounded"] == ["mouth close"]
+    assert shut.text().endswith("; done only until lips or lids meet: mouth close")
     with pytest.raises(UsageError, match="holds an edited face already"):
         edit_file(faces_folder / "face_0.jpg", tmp_path / "out", restorer, Finder(), edits)
     wanted = read_landmarks_file(tmp_path / "out" / "landmarks-edited.csv")

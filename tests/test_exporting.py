@@ -134,7 +134,10 @@ def test_what_cannot_be_exported(run_of, tmp_path, monkeypatch):
         export(run_of("fan"), tmp_path / "a")
 
     def fails(*args, **kwargs):
-        raise RuntimeError("no such operator\nmore lines")
+        try:
+            raise ValueError("no such operator\nmore lines")
+        except ValueError as error:
+            raise RuntimeError("Failed to convert: open an issue") from error
 
     monkeypatch.setattr(torch.jit, "trace", fails)
     with pytest.raises(OccfaceError, match=r"'gfc' cannot be exported as torchscript: no such operator$"):

@@ -34,18 +34,25 @@ def _show_traceback(context: click.Context, _: click.Parameter, given: bool) -> 
     context.find_root().meta["occface.debug"] = context.find_root().meta.get("occface.debug") or given
 
 
+def _flags(hidden: bool = False) -> list[click.Parameter]:
+    """Return the options that every command takes."""
+    flags: tuple[tuple[list[str], Any, str], ...] = (
+        (["-v", "--verbose"], _say_more, "Say more."),
+        (["-q", "--quiet"], _say_less, "Say errors only, and show no progress bars."),
+        (["--debug"], _show_traceback, "Show the traceback of an error."),
+    )
+    return [
+        click.Option(names, is_flag=True, expose_value=False, callback=callback, help=text, hidden=hidden)
+        for names, callback, text in flags
+    ]
+
+
 class OneCommand(click.Command):
     """A command that takes -v, -q and --debug, like all of them."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
-        flags: tuple[tuple[list[str], Any, str], ...] = (
-            (["-v", "--verbose"], _say_more, "Say more."),
-            (["-q", "--quiet"], _say_less, "Say errors only, and show no progress bars."),
-            (["--debug"], _show_traceback, "Show the traceback of an error."),
-        )
-        for names, callback, text in flags:
-            self.params.append(click.Option(names, is_flag=True, expose_value=False, callback=callback, help=text))
+        self.params += _flags()
 
 
 def _said(error: BaseException) -> str:
@@ -63,6 +70,20 @@ class Commands(click.Group):
     """The commands; errors become one line on stderr, with exit code 2 for a wrong request and 1 for failed work."""
 
     command_class = OneCommand
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.params += _flags(hidden=True)  # before the command they mean the same as behind it, where help shows them
+
+    def make_context(self, *args: Any, **settings: Any) -> click.Context:
+        """Read the line up to the command; what is wrong with it becomes a line and an exit code."""
+        try:
+            return super().make_context(*args, **settings)
+        except (click.exceptions.Exit, click.exceptions.NoArgsIsHelpError):
+            raise
+        except click.UsageError as error:
+            click.echo(f"occface: {' '.join(_said(error).split())}", err=True)
+            sys.exit(error.exit_code)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; an error becomes a line and an exit code."""

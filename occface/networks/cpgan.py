@@ -284,8 +284,9 @@ class _SelfAttention(nn.Module):
         self.amount = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
-        query, key, value = (to_places(layer(x)) for layer in (self.query, self.key, self.value))
-        found = F.scaled_dot_product_attention(query, key, value)
+        # A single head: the same numbers as without it, but ONNX knows attention with heads alone.
+        query, key, value = (to_places(layer(x)).unsqueeze(1) for layer in (self.query, self.key, self.value))
+        found = F.scaled_dot_product_attention(query, key, value).squeeze(1)
         return x + self.amount * to_map(found, x)
 
 

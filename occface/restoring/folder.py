@@ -20,7 +20,7 @@ from occface.errors import BadImageError, OccfaceError, UsageError, first_line
 from occface.images import encode_jpeg, encode_png
 from occface.restoring import drawing
 from occface.restoring.holes import NOT_FOUND
-from occface.restoring.inputs import Photo, list_photos, read_photo
+from occface.restoring.inputs import Listed, Photo, find_photos, read_photo
 from occface.restoring.photograph import Finder, FoundFace, finish
 from occface.restoring.record import LARGE, Record, face_row, photo_row
 from occface.restoring.restorer import BATCH, Restoration, Restorer
@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 
 #: Pixels from which on a batch of photographs takes no more: 300 MB. Three batches are in memory at most.
 _PIXELS = 100_000_000
+
+#: How results are counted, of several and of one; and the states that only faces have.
+_FACES, _OF_FACES = ("faces ", "face "), ("restored", "left out")
 
 _ADVICE = (
     f"{{}} of {{}} faces are wider than {LARGE} px, and were made 16x16 all the same: that throws away the detail they have. "
@@ -55,12 +58,19 @@ class RestoreOptions:
         How many times photographs are enlarged for their faces; by default as many as these need.
     max_pixels : int
         Larger photographs are refused.
+    max_face : float or None
+        Faces that are wider than so many px in their photograph are left as they are; by default none.
     """
 
     finder: Finder = field(default_factory=Finder)
     boxes: str | None = None
     enlarge: int | None = None
     max_pixels: int = images.MAX_PIXELS
+    max_face: float | None = None
+
+    def leaves_out(self, face: FoundFace) -> bool:
+        """Say whether a face is too wide to be restored."""
+        return self.max_face is not None and face.width > self.max_face
 
 
 @dataclass(frozen=True)
@@ -87,11 +97,12 @@ class RestoredFolder:
         lines = [f"{row['file']}: {row['state']}: {row['reason']}" for row in self.rows if row["state"] != "restored"]
         shown = lines[:20] + ([f"... and {len(lines) - 20} more, in results.csv"] if len(lines) > 20 else [])
         said = ", ".join(
-            f"{number} {'faces ' if state == 'restored' else ''}{state}"
+            f"{number} {_FACES[number == 1] if state in _OF_FACES else ''}{state}"
             for state, number in counts.items()
             if state != "photographs"
         )
-        last = f"{self.folder}: {counts['photographs']} photographs; {said or 'nothing to do'}"
+        photographs = f"{counts['photographs']} photograph{'s' * (counts['photographs'] != 1)}"
+        last = f"{self.folder}: {photographs}; {said or 'nothing to do'}"
         return "\n".join([*shown, *([self.note] if self.note else []), last])
 
 
@@ -106,9 +117,10 @@ class _Looked:
     state: str = ""
     reason: str = ""
 
-    def whole(self) -> list[tuple[int, Thumbnail]]:
-        """Return number and thumbnail of each face that can be restored."""
-        return [(face.number, face.thumbnail) for face in self.found if face.thumbnail is not None]
+    def whole(self, options: RestoreOptions) -> list[tuple[int, Thumbnail]]:
+        """Return number and thumbnail of each face that can be restored, and is to be."""
+        faces = [face for face in self.found if not options.leaves_out(face)]
+        return [(face.number, face.thumbnail) for face in faces if face.thumbnail is not None]
 
 
 def restore_paths(
@@ -126,8 +138,8 @@ def restore_paths(
     For each photograph there is a folder of its name with ``restored.jpg``, the photograph with its faces pasted back, and for
     each face ``face-1-input.png``, ``-lr``, ``-mask``, ``-stage-1`` and so on, ``-result``, ``-heatmaps``, and
     ``face-1-strip.jpg``, all of them side by side.
-    ``results.csv`` has a row for each face, and for each photograph without one. What cannot be used is listed there with its
-    reason, and the rest goes on.
+    ``results.csv`` has a row for each face, and for each photograph without one. What cannot be used, or may not be written, is
+    listed there with its reason, and the rest goes on.
 
     Parameters
     ----------
@@ -153,7 +165,8 @@ def restore_paths(
         If the disk fails, or is full: what was made is kept.
     """
     options = options or RestoreOptions()
-    photos = list_photos(paths, limit, without=Path(out))
+    listed = find_photos(paths, limit, without=Path(out))
+    photos = listed.photos
     _check(restorer, options)
     known = _known(options, photos)
     with Record(Path(out), _request(restorer, options), resume=resume, overwrite=overwrite) as record:
@@ -165,11 +178,17 @@ def restore_paths(
                 record.add(looked.photo, its_rows)
                 bar.update()
         rows = record.write_table(photos)
-    large = sum(isinstance(row.get("face_px"), float) and row["face_px"] > LARGE for row in rows)
+    made = [row for row in rows if row["state"] == "restored"]
+    large = sum(isinstance(row.get("face_px"), float) and row["face_px"] > LARGE for row in made)
     if large:
-        log.warning(_ADVICE.format(large, sum(row["state"] == "restored" for row in rows)))
-    note = _how_found(restorer) if options.finder.masks.find == "auto" else ""
-    return RestoredFolder(Path(out), rows, len(photos), note)
+        log.warning(_ADVICE.format(large, len(made)))
+    return RestoredFolder(Path(out), rows, len(photos), _note(listed, restorer, options))
+
+
+def _note(listed: Listed, restorer: Restorer, options: RestoreOptions) -> str:
+    """Return what is to be known of all photographs."""
+    found = _how_found(restorer) if options.finder.masks.find == "auto" else ""
+    return "; ".join(note for note in (listed.note(), found) if note)
 
 
 def _how_found(restorer: Restorer) -> str:
@@ -223,6 +242,7 @@ def _request(restorer: Restorer, options: RestoreOptions) -> dict[str, Any]:
         "aligned": finder.aligned,
         "masks": finder.masks.as_dict(),
         "enlarge": options.enlarge or 0,
+        "max_face": options.max_face or 0,
     }
 
 
@@ -255,6 +275,10 @@ def look(photo: Photo, restorer: Restorer, options: RestoreOptions, known: Known
         image, note = read_photo(photo, options.max_pixels)
     except BadImageError as error:
         return _Looked(photo, state="not read", reason=str(error))
+    except OccfaceError:
+        raise
+    except Exception as error:  # whatever else a decoder raises: one photograph never ends the work on the others
+        return _Looked(photo, state="not read", reason=f"{type(error).__name__}: {first_line(error)}")
     finder = options.finder if options.boxes is None else _given(options.finder)
     boxes, landmarks = (None, None) if known is None else (known.boxes, known.landmarks)
     try:
@@ -292,25 +316,32 @@ def _written(
     """Restore batches; yield each photograph with its rows once its pictures are written.
 
     A batch is pasted, encoded and written in a thread while the networks restore the next one; two are in memory at most.
+    Whatever fails, what was finished before is yielded first.
     """
-
-    def write(batch: list[_Looked], results: list[dict[int, Restoration | str]]) -> list[tuple[_Looked, list[dict[str, Any]]]]:
-        return [(one, _write(out, one, made, restorer, options)) for one, made in zip(batch, results, strict=True)]
-
+    coming = iter(batches)
+    batch: list[_Looked] | None = []
     with ThreadPoolExecutor(1) as writer:
-        before: Future[list[tuple[_Looked, list[dict[str, Any]]]]] | None = None
-        for batch in batches:
-            results = _restore(batch, restorer, options)
-            if before is not None:
-                yield from before.result()
-            before = writer.submit(write, batch, results)
-        if before is not None:
-            yield from before.result()
+        writing: list[tuple[_Looked, Future[list[dict[str, Any]]]]] = []
+        while batch is not None:
+            failed: BaseException | None = None
+            try:
+                batch = next(coming, None)
+                results = [] if batch is None else _restore(batch, restorer, options)
+            except (Exception, KeyboardInterrupt) as error:
+                failed = error
+            for one, rows in writing:
+                yield one, rows.result()
+            if failed is not None:
+                raise failed
+            writing = [
+                (one, writer.submit(_rows, out, one, made, restorer, options))
+                for one, made in zip(batch or [], results, strict=True)
+            ]
 
 
 def _restore(batch: list[_Looked], restorer: Restorer, options: RestoreOptions) -> list[dict[int, Restoration | str]]:
     """Return for each photograph what became of its faces by their numbers: a restoration, or why there is none."""
-    places = [(row, number, thumbnail) for row, looked in enumerate(batch) for number, thumbnail in looked.whole()]
+    places = [(row, number, thumbnail) for row, looked in enumerate(batch) for number, thumbnail in looked.whole(options)]
     results: list[dict[int, Restoration | str]] = [{} for _ in batch]
     made = _tried(restorer, [thumbnail for *_, thumbnail in places], options.finder.masks.find)
     for (row, number, _), outcome in zip(places, made, strict=True):
@@ -328,6 +359,22 @@ def _tried(restorer: Restorer, thumbnails: list[Thumbnail], find: str | None) ->
         if len(thumbnails) > 1:
             return [outcome for each in thumbnails for outcome in _tried(restorer, [each], find)]
         return [str(error) if isinstance(error, OccfaceError) else f"{type(error).__name__}: {first_line(error)}"]
+
+
+def _rows(
+    out: Path, looked: _Looked, made: dict[int, Restoration | str], restorer: Restorer, options: RestoreOptions
+) -> list[dict[str, Any]]:
+    """Write the pictures of a photograph and return its rows; where they may not be written, a row that says so."""
+    try:
+        return _write(out, looked, made, restorer, options)
+    except (OccfaceError, OSError) as error:
+        refused = error.__cause__ if isinstance(error, OccfaceError) else error
+        if not isinstance(refused, PermissionError):
+            raise  # the disk: it would fail for all others too
+        reason = f"its results may not be written: {refused.strerror}: {refused.filename or out / looked.photo.name}"
+    except Exception as error:  # such as too little memory to enlarge it
+        reason = f"its results cannot be made: {type(error).__name__}: {first_line(error)}"
+    return [photo_row(looked.photo, "failed", reason)]
 
 
 def _write(
@@ -350,11 +397,14 @@ def _write(
         files.write_bytes(folder / "restored.jpg", encode_jpeg(whole.image))
     rows = []
     for face in looked.found:
+        left_out = options.leaves_out(face)
         outcome = made.get(face.number, face.reason)
+        if left_out:
+            outcome = f"{face.width:.0f} px wide, more than the {options.max_face:g} of --max-face: it is left as it is"
         rows.append(
             face_row(
                 photo, face, results.get(face.number), outcome if isinstance(outcome, str) else "", looked.note,
-                options.finder.masks.named, restorer.pipeline.name, photo.name,
+                options.finder.masks.named, restorer.pipeline.name, photo.name, left_out=left_out,
             )
         )  # fmt: skip
     return rows

@@ -132,7 +132,8 @@ class MaskRequest:
         if path.is_dir():
             path = _of_name(path, name)
         try:
-            picture = images.read_image(path)
+            # It has as many pixels as the photograph, which was found not to have too many.
+            picture = images.read_image(path, max(images.MAX_PIXELS, image.shape[0] * image.shape[1]))
         except BadImageError as error:
             raise BadImageError(f"its mask {path.name} {error}") from error
         if picture.shape != image.shape:

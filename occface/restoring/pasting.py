@@ -12,7 +12,7 @@ from occface.faces import align
 from occface.occlusion import downsample
 from occface.restoring.restorer import Restoration
 
-__all__ = ["MOST_PIXELS", "MOST_TIMES", "colour_shift", "enlargement", "paste", "seam"]
+__all__ = ["MOST_PIXELS", "MOST_TIMES", "colour_shift", "enlargement", "is_grey", "paste", "seam"]
 
 #: How many times a photograph is enlarged at most, and how many pixels it may have then, unless a number is asked for.
 MOST_TIMES, MOST_PIXELS = 8, 25_000_000
@@ -82,8 +82,14 @@ def colour_shift(restored: Restoration) -> np.ndarray:
     return np.median(more[free] if free.sum() >= _ENOUGH else more.reshape(-1, 3), axis=0)
 
 
+def is_grey(photograph: np.ndarray) -> bool:
+    """Say whether a photograph, (height, width, 3), has no colours at all: its three channels are the same throughout."""
+    first = photograph[..., 0]
+    return bool((first == photograph[..., 1]).all() and (first == photograph[..., 2]).all())
+
+
 def paste(photograph: np.ndarray, faces: Sequence[tuple[np.ndarray, Restoration]], times: int = 1) -> np.ndarray:
-    """Return a photograph with restored faces in it, the last ones on top.
+    """Return a photograph with restored faces in it, the last ones on top; in a grey one they are grey too.
 
     Parameters
     ----------
@@ -105,12 +111,13 @@ def paste(photograph: np.ndarray, faces: Sequence[tuple[np.ndarray, Restoration]
     # A pixel covers half a pixel around its centre.
     shrink = np.array([[1 / times, 0, (1 / times - 1) / 2], [0, 1 / times, (1 / times - 1) / 2], [0, 0, 1]])
     weight = seam()
+    grey = is_grey(photograph)
     for transform, restored in faces:
-        _paste_one(large, transform @ shrink, restored, weight)
+        _paste_one(large, transform @ shrink, restored, weight, grey=grey)
     return large
 
 
-def _paste_one(large: np.ndarray, to_crop: np.ndarray, restored: Restoration, weight: np.ndarray) -> None:
+def _paste_one(large: np.ndarray, to_crop: np.ndarray, restored: Restoration, weight: np.ndarray, *, grey: bool) -> None:
     """Draw one face into a photograph."""
     size = align.CROP_SIZE
     edges = np.array([[-0.5, -0.5], [size - 0.5, -0.5], [size - 0.5, size - 0.5], [-0.5, size - 0.5]])
@@ -120,6 +127,8 @@ def _paste_one(large: np.ndarray, to_crop: np.ndarray, restored: Restoration, we
     if (low >= high).any():
         return
     face: np.ndarray = restored.result + colour_shift(restored).astype(np.float32)
+    if grey:  # networks that learnt from colours paint a tint
+        face = np.repeat(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
     step = float(np.hypot(*to_crop[0, :2]))  # pixels of the crop in one of the photograph
     if step > 1:  # where the face shrinks, its pixels are averaged first
         face = cv2.GaussianBlur(face, (0, 0), 0.5 * np.sqrt(step**2 - 1) + 1e-3)

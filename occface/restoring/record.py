@@ -25,7 +25,7 @@ COLUMNS = (
 )  # fmt: skip
 
 #: What can become of a photograph or a face.
-STATES = ("restored", "failed", "no face", "not read")
+STATES = ("restored", "left out", "failed", "no face", "not read")
 
 #: How wide a face may be, in px of its photograph, before restoring it from 16 x 16 px is said to throw detail away.
 LARGE = 32
@@ -39,8 +39,9 @@ def photo_row(photo: Photo, state: str, reason: str) -> dict[str, Any]:
 
 
 def face_row(
-    photo: Photo, face: FoundFace, restored: Restoration | None, reason: str, note: str, mask: str, pipeline: str, folder: str
-) -> dict[str, Any]:
+    photo: Photo, face: FoundFace, restored: Restoration | None, reason: str, note: str, mask: str, pipeline: str, folder: str,
+    *, left_out: bool = False,
+) -> dict[str, Any]:  # fmt: skip
     """Return the row of a face.
 
     Parameters
@@ -55,8 +56,11 @@ def face_row(
         How masks came, and what restored.
     folder : str
         Where its pictures lie, below the output folder.
+    left_out : bool
+        Whether it was not restored because that was asked for.
     """
-    row: dict[str, Any] = {"file": photo.name, "face": face.number, "state": "failed", "reason": reason, "mask": mask}
+    state = "left out" if left_out else "failed"
+    row: dict[str, Any] = {"file": photo.name, "face": face.number, "state": state, "reason": reason, "mask": mask}
     notes = [note] if note else []
     if face.aligned is not None:
         row |= dict(zip(("x0", "y0", "x1", "y1"), (round(float(edge), 1) for edge in face.aligned.box), strict=True))
@@ -64,7 +68,7 @@ def face_row(
         row |= {"score": _short(face.score), "misfit_px": _short(face.misfit, 2)}
     if face.thumbnail is not None:
         row["face_px"] = _short(face.width, 1)
-        if face.width > LARGE:
+        if face.width > LARGE and not left_out:
             notes.append(f"a face of {face.width:.0f} px made 16x16: the detail it has is thrown away")
     if restored is not None:
         row |= {

@@ -200,4 +200,5 @@ def edited(name: str, done: Edited) -> str:
     ]
     save = f'<a class="occ-save" download="{_file(name, "edit-strip")}" href="{data_url(done.panel())}">Save as one PNG</a>'
     save += " " + _save_landmarks(done.wanted, name, "landmarks-edited")
-    return f'<div class="occ-results"><div class="occ-grid">{"".join(pictures)}</div>{save}</div>'
+    bounded = note([done.note()] if done.note() else [])
+    return f'<div class="occ-results"><div class="occ-grid">{"".join(pictures)}</div>{bounded}{save}</div>'

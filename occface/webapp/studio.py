@@ -152,7 +152,10 @@ def read_mask(data: bytes) -> np.ndarray | None:
     BadImageError
         If it is no such picture, or nearly everything is hidden.
     """
-    painted = decode_image(data, CROP_SIZE * CROP_SIZE)
+    try:
+        painted = decode_image(data, CROP_SIZE * CROP_SIZE)
+    except BadImageError as error:
+        raise BadImageError(str(error).removesuffix(" (--max-pixels)")) from error
     if painted.shape[:2] != (CROP_SIZE, CROP_SIZE):
         raise BadImageError(
             f"expected paint of {CROP_SIZE}x{CROP_SIZE} px, got {painted.shape[1]}x{painted.shape[0]}: load the page again"
@@ -251,7 +254,10 @@ class Studio:
             If it cannot be read, is too large, or holds no face that can be restored; the message is one line.
         """
         self.limits.check(len(data))
-        image, note = decode_photo(data, self.limits.pixels)
+        try:
+            image, note = decode_photo(data, self.limits.pixels)
+        except BadImageError as error:  # a visitor has no command line
+            raise BadImageError(str(error).removesuffix(" (--max-pixels)")) from error
         first = next(iter(self.restorers.values()))
         finder = Finder(self.finder.detectors, self.finder.landmarker, aligned=aligned)
         found = finder.find(image, first.degradation, first.landmarker)

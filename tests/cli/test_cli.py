@@ -193,6 +193,8 @@ def test_weights_have_info_and_are_verified(tmp_path, dataset_path):
         (("restore", "{faces}", "--out", "{tmp}/r", "--pipeline", "bicubic", "--mask-box", "1,2,3"), 2, "got 3 numbers"),
         (("restore", "{faces}", "--out", "{tmp}/r", "--pipeline", "bicubic", "--detector", "mtcn"), 2, "did you mean 'mtcnn'"),
         (("restore", "{faces}", "--out", "{tmp}/texts/a.txt", "--pipeline", "bicubic"), 1, "could not write"),
+        (("--debg", "info"), 2, "No such option"),
+        (("--quiet", "info", "nothing-of-that-name"), 2, "nothing-of-that-name"),
         (("assets", "pull", "mobilestylegn"), 2, "did you mean 'mobilestylegan'"),
     ],
 )
@@ -210,6 +212,14 @@ def test_a_wrong_request_is_one_line_on_stderr(tmp_path, faces_folder, dataset_p
     assert result.stdout == ""
     assert len(result.stderr.strip().splitlines()) == 1
     assert result.stderr.startswith("occface: ")
+
+
+def test_flags_mean_the_same_before_the_command_and_behind_it():
+    before, behind = run("--debug", "info", "nothing"), run("info", "nothing", "--debug")
+    assert before.exit_code == behind.exit_code == 2
+    assert before.stderr.splitlines()[-1] == behind.stderr.splitlines()[-1]
+    assert "Traceback" in before.stderr
+    assert "--debug" not in run("--help").stdout.split("Commands:")[0]
 
 
 def test_packaged_recipes_are_listed():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import pickle
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def test_a_large_photograph_is_shrunk_and_its_boxes_are_brought_back():
     photo[800:1600, 1600:2400] = cv2.resize(read_image(FACES[3]), (800, 800), interpolation=cv2.INTER_CUBIC)
     (face,) = mtcnn.MtcnnDetector().detect(photo)
     assert overlap(face.box, np.array([1600, 800, 1600, 800]) + np.array([75, 90, 250, 265]) * 2.5) > 0.6
-    assert mtcnn.MtcnnDetector().tried(photo) == "faces from 40 px on"
+    assert mtcnn.MtcnnDetector().tried(photo) == "faces from 40 px on, or from 20 where all are wanted"
 
 
 def test_a_view_at_the_border_is_searched_and_the_number_of_threads_shows_nowhere():
@@ -122,3 +123,44 @@ def test_what_lies_beyond_the_border_is_black():
 
 def test_the_detector_is_light():
     assert len(pickle.dumps(mtcnn.MtcnnDetector())) < 200
+
+
+def test_small_faces_of_a_large_photograph_are_found_where_all_are_wanted():
+    """Six faces of 22 px across the borders of tiles, and a large one: the latter alone is seen in the whole."""
+    side, scale = 40, 40 / 320
+    photo = np.full((700, 4800, 3), 128, np.uint8)
+    starts = np.linspace(960, 1240, len(FACES)).astype(int)  # two tiles share x = 1,160 to 1,320
+    for left, path in zip(starts, FACES, strict=True):
+        photo[60 : 60 + side, left : left + side] = cv2.resize(read_image(path), (side, side), interpolation=cv2.INTER_AREA)
+    photo[200:680, 900:1380] = cv2.resize(read_image(FACES[3]), (480, 480), interpolation=cv2.INTER_CUBIC)
+    places = [np.array([left, 60, left, 60]) + np.array([75, 90, 250, 265]) * scale for left in starts]
+    places.append(np.array([900, 200, 900, 200]) + np.array([75, 90, 250, 265]) * 1.5)
+    found = {}
+    for thorough in (False, True):
+        faces = mtcnn.MtcnnDetector().detect(photo, thorough=thorough)
+        found[thorough] = [sum(overlap(face.box, place) > 0.4 for face in faces) for place in places]
+        assert len(faces) == sum(found[thorough])
+    assert found[True] == [1] * 7
+    assert found[False][-1] == 1
+    assert sum(found[False]) < 4
+
+
+@pytest.mark.parametrize("length", [1, 100, 1600, 1601, 3000, 4000, 12345])
+def test_spans_cover_a_length_and_share_enough(length):
+    spans = mtcnn._spans(length)
+    assert (spans[0][0], spans[-1][1]) == (0, length)
+    assert all(stop - start <= 1600 for start, stop in spans)
+    # Rounding may take a pixel.
+    assert all(one[1] - other[0] >= 159 for one, other in itertools.pairwise(spans))
+
+
+def test_a_photograph_of_ordinary_size_is_searched_once(monkeypatch):
+    image = np.zeros((400, 1600, 3), np.uint8)
+    calls = []
+    monkeypatch.setattr(mtcnn, "_cascade", lambda *given: calls.append(given) or (np.zeros((0, 4)), np.zeros(0)))
+    mtcnn.MtcnnDetector().detect(image, thorough=True)
+    assert len(calls) == 1
+    mtcnn.MtcnnDetector().detect(np.zeros((400, 7000, 3), np.uint8), thorough=True)
+    # One in the whole, five at its size, and two at a quarter of it.
+    assert len(calls) == 1 + 1 + 5 + 2
+    assert max(given[0].shape[1] for given in calls) <= 1600

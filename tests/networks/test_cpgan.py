@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -139,3 +140,30 @@ def test_standardised_takes_light_and_contrast_away():
 def test_unknown_attention_is_refused():
     with pytest.raises(UsageError, match="did you mean 'linear'"):
         CopyAndPaste(4, "none", 1, "liner")
+
+
+def test_self_attention_gives_the_numbers_of_a_loop_over_places_and_of_a_call_without_heads():
+    attention = small().inside[3]
+    x = torch.randn(2, attention.value.in_channels, 5, 7, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        made = attention(x)
+        query, key, value = (layer(x).flatten(2).transpose(1, 2) for layer in (attention.query, attention.key, attention.value))
+        plain = torch.nn.functional.scaled_dot_product_attention(query, key, value)
+        assert torch.equal(made, x + attention.amount * plain.transpose(1, 2).reshape_as(x))
+        for face in range(2):
+            for place in range(35):
+                weights = torch.softmax(key[face] @ query[face, place] / math.sqrt(query.shape[2]), dim=0)
+                expected = x[face].flatten(1)[:, place] + 0.5 * (weights @ value[face])
+                torch.testing.assert_close(made[face].flatten(1)[:, place], expected)
+
+
+def test_onnx_can_say_self_attention(tmp_path):
+    pytest.importorskip("onnxscript")
+    runtime = pytest.importorskip("onnxruntime")
+    attention, x = small().inside[3], torch.randn(2, small().inside[3].value.in_channels, 5, 7)
+    path, batch = str(tmp_path / "a.onnx"), torch.export.Dim.DYNAMIC
+    torch.onnx.export(attention, (x,), path, input_names=["x"], dynamic_shapes=({0: batch},), dynamo=True, verbose=False)
+    session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for given in (x, torch.cat([x, -x])):
+        with torch.no_grad():
+            np.testing.assert_allclose(session.run(None, {"x": given.numpy()})[0], attention(given).numpy(), atol=1e-5)

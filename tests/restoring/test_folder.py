@@ -86,7 +86,7 @@ def test_work_that_stopped_is_gone_on_with(tmp_path, photos, restorer, monkeypat
 
     def look(each, *more):
         looked.append(each.name)
-        if each.name == "more-1.png" and len(looked) < 6:
+        if each.name == "more-1.png" and len(looked) < 5:
             raise OccfaceError("the disk failed")
         return plain(each, *more)
 
@@ -102,7 +102,7 @@ def test_work_that_stopped_is_gone_on_with(tmp_path, photos, restorer, monkeypat
         restore_paths([photos], out, restorer)
     before = len(looked)
     done = restore_paths([photos], out, restorer, resume=True)
-    assert set(looked[before:]) == {"more-1.png", "more-2.png", "trip/nobody.png"} | ({"more-0.png"} & set(looked[before:]))
+    assert set(looked[before:]) == {"more-1.png", "more-2.png", "trip/nobody.png"}
     assert (out / "crowd.png" / "restored.jpg").stat().st_mtime_ns == kept
     assert done.counts()["restored"] == 8
     assert len(table(out)) == 8 + 2
@@ -195,3 +195,89 @@ def test_what_needs_a_mask_is_refused_before_anything_is_read(tmp_path, photos, 
     assert restore_paths([photos], tmp_path / "out", restorer, options).counts()["restored"] == 2
     with pytest.raises(UsageError, match="--boxes says where faces are"):
         restore_paths([photos], tmp_path / "o", restorer, RestoreOptions(Finder(aligned=True, masks=options.finder.masks), "b"))
+
+
+def test_one_photograph_costs_only_itself_whatever_reading_it_raises(tmp_path, photos, restorer, monkeypatch):
+    plain = folders.read_photo
+
+    def read(photo, *more):
+        if photo.name == "clip.mp4":
+            raise Image.DecompressionBombError("too large\nmore lines")
+        return plain(photo, *more)
+
+    monkeypatch.setattr(folders, "read_photo", read)
+    rows = restore_paths([photos], tmp_path / "out", restorer).rows
+    assert [row["state"] for row in rows] == ["not read", "restored", "restored", "no face"]
+    assert rows[0]["reason"] == "DecompressionBombError: too large"
+
+
+@pytest.mark.parametrize("kind", [PermissionError(13, "Permission denied"), OSError(28, "No space left on device")])
+def test_what_may_not_be_written_is_listed_and_a_full_disk_ends_after_what_was_finished(
+    tmp_path, photos, restorer, monkeypatch, kind
+):
+    for name in ("a.png", "z.png"):
+        shutil.copy(photos / "crowd.png", photos / name)
+    plain = folders.files.write_bytes
+
+    def write(path, data):
+        if path.parent.name == "crowd.png":
+            raise OccfaceError(f"could not write {path}") from kind
+        plain(path, data)
+
+    monkeypatch.setattr(folders.files, "write_bytes", write)
+    if isinstance(kind, PermissionError):
+        rows = restore_paths([photos], tmp_path / "out", restorer).rows
+        states = [(row["file"], row["state"]) for row in rows if row["state"] in {"restored", "failed"}]
+        assert states == [*[("a.png", "restored")] * 2, ("crowd.png", "failed"), *[("z.png", "restored")] * 2]
+        assert (
+            "its results may not be written: Permission denied"
+            in rows[[row["file"] for row in rows].index("crowd.png")]["reason"]
+        )
+        return
+    with pytest.raises(OccfaceError, match="could not write"):
+        restore_paths([photos], tmp_path / "out", restorer)
+    done = [json.loads(line)["file"] for line in (tmp_path / "out" / "journal.jsonl").read_text().splitlines()]
+    assert done == ["a.png", "clip.mp4"]
+
+
+def test_what_was_finished_is_noted_when_a_later_batch_fails(tmp_path, photos, restorer, monkeypatch):
+    shutil.copy(photos / "crowd.png", photos / "z.png")
+    plain = folders._restore
+    batches = []
+
+    def restore(batch, *more):
+        batches.append([looked.photo.name for looked in batch])
+        if len(batches) == 2:
+            raise UsageError("no more")
+        return plain(batch, *more)
+
+    monkeypatch.setattr(folders, "_restore", restore)
+    monkeypatch.setattr(folders, "BATCH", 2)
+    with pytest.raises(UsageError, match="no more"):
+        restore_paths([photos], tmp_path / "out", restorer)
+    done = [json.loads(line)["file"] for line in (tmp_path / "out" / "journal.jsonl").read_text().splitlines()]
+    assert done == batches[0]
+
+
+def test_faces_wider_than_asked_for_are_left_as_they_are(tmp_path, photos, restorer, crowd, caplog):
+    widths = sorted(row["face_px"] for row in restore_paths([photos / "crowd.png"], tmp_path / "all", restorer).rows)
+    caplog.clear()
+    options = RestoreOptions(max_face=sum(widths) / 2)
+    done = restore_paths([photos / "crowd.png"], tmp_path / "out", restorer, options)
+    wide, small = done.rows
+    assert (wide["state"], wide["note"], small["state"]) == ("left out", "", "restored")
+    assert "more than the" in wide["reason"]
+    assert "of --max-face: it is left as it is" in wide["reason"]
+    assert "1 of 1 faces" in caplog.text
+    assert done.text().endswith("1 photograph; 1 face left out, 1 face restored")
+    whole = read_image(tmp_path / "out" / "crowd.png" / "restored.jpg")
+    times = len(whole) // len(crowd)
+    as_it_was = crowd.repeat(times, 0).repeat(times, 1)
+    off = np.abs(whole.astype(int) - as_it_was).mean(axis=2)
+    assert off[:, 220 * times :].mean() < 3 < off[80 * times : 140 * times, 50 * times : 110 * times].mean()
+    assert not list((tmp_path / "out" / "crowd.png").glob("face-1-*"))
+
+
+def test_kinds_of_files_that_were_passed_over_are_said(tmp_path, photos, restorer):
+    (photos / "notes.txt").write_text("")
+    assert "passed over: 1 file .txt" in restore_paths([photos], tmp_path / "out", restorer).text()

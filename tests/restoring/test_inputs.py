@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from occface.errors import BadImageError, UsageError
-from occface.restoring.inputs import Photo, list_photos, read_photo
+from occface.restoring.inputs import Photo, find_photos, list_photos, read_photo
 
 
 @pytest.fixture
@@ -83,10 +83,11 @@ def test_animated_pictures_are_refused_and_still_ones_are_not(tmp_path, kind):
 
 
 def test_cmyk_is_read_with_a_note(tmp_path):
-    PICTURE.convert("CMYK").save(tmp_path / "a.jpg", quality=95)
-    image, note = read_photo(Photo("a.jpg", tmp_path / "a.jpg"))
-    assert image.shape == (30, 40, 3)
-    assert note.startswith("CMYK")
+    for name in ("a.jpg", "a.tif"):
+        PICTURE.convert("CMYK").save(tmp_path / name, quality=95)
+        image, note = read_photo(Photo(name, tmp_path / name))
+        assert image.shape == (30, 40, 3)
+        assert note.startswith("CMYK")
     PICTURE.save(tmp_path / "b.jpg")
     assert read_photo(Photo("b.jpg", tmp_path / "b.jpg"))[1] == ""
 
@@ -109,3 +110,44 @@ def test_a_file_that_changed_is_told_by_its_state(tmp_path):
     photo.path.write_bytes(b"other")
     assert photo.state() != before
     assert Photo("gone", tmp_path / "gone").state() == []
+
+
+def test_of_several_pages_the_first_is_read_with_a_note(tmp_path):
+    other = Image.fromarray(255 - np.asarray(PICTURE))
+    PICTURE.save(tmp_path / "two.tif", save_all=True, append_images=[other])
+    image, note = read_photo(Photo("two.tif", tmp_path / "two.tif"))
+    np.testing.assert_array_equal(image, np.asarray(PICTURE))
+    assert note == "of several pages, the first was taken"
+    PICTURE.save(tmp_path / "one.tif")
+    assert read_photo(Photo("one.tif", tmp_path / "one.tif"))[1] == ""
+
+
+@pytest.mark.parametrize("mode", ["RGB", "CMYK", "L"])
+def test_pillows_own_limit_on_pixels_does_not_count(tmp_path, monkeypatch, mode):
+    """As with 187 megapixels under --max-pixels 200000000, by a lower limit: Pillow refuses twice its own."""
+    PICTURE.convert(mode).save(tmp_path / "a.jpg", quality=95)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert read_photo(Photo("a.jpg", tmp_path / "a.jpg"), max_pixels=1200)[0].shape == (30, 40, 3)
+
+
+def test_what_a_folder_holds_besides_is_counted_and_what_is_not_read_is_listed(photos):
+    (photos / "d.avif").write_bytes(b"")
+    (photos / "raw.NEF").write_bytes(b"")
+    (photos / "README").write_bytes(b"")
+    listed = find_photos([photos], without=photos / "out")
+    assert [photo.name for photo in listed.photos] == ["a.PNG", "b.jpg", "c/d.webp", "clip.mp4", "d.avif"]
+    assert listed.passed_over == {".nef": 1, ".txt": 1, "": 1}
+    assert listed.note() == "passed over: 1 file without a suffix, 1 file .nef, 1 file .txt"
+    assert find_photos([photos / "notes.txt"]).note() == ""
+
+
+def test_a_file_in_a_folder_that_may_not_be_entered_is_listed(photos, monkeypatch):
+    plain = type(photos).exists
+
+    def exists(path, **settings):
+        if path.name == "b.jpg":
+            raise PermissionError(13, "Permission denied")
+        return plain(path, **settings)
+
+    monkeypatch.setattr(type(photos), "exists", exists)
+    assert names(photos / "b.jpg", photos / "a.PNG") == ["b.jpg", "a.PNG"]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from occface import images
 from occface.errors import BadImageError, UsageError
 from occface.restoring.masks import MaskRequest
 
@@ -94,3 +95,12 @@ def test_what_it_is_called():
     named = [MaskRequest(), MaskRequest(box=(0, 0, 1, 1)), MaskRequest(region="eyes"), MaskRequest(find="auto")]
     assert [request.named for request in named] == ["none", "rectangle", "eyes", "auto"]
     assert MaskRequest(box=(0, 0, 1, 1)).as_dict()["box"] == [0, 0, 1, 1]
+
+
+def test_a_mask_may_be_as_large_as_its_photograph(tmp_path, monkeypatch):
+    """--max-pixels let the photograph pass, so its mask passes too."""
+    monkeypatch.setattr(images, "MAX_PIXELS", 1000)
+    path = saved(tmp_path / "mask.png", np.full((30, 40), 255, np.uint8))
+    assert MaskRequest(path).of_photograph("a.jpg", PHOTO).sum() == 1200
+    with pytest.raises(BadImageError, match=r"the 0\.0012 allowed"):
+        MaskRequest(saved(tmp_path / "large.png", np.full((31, 40), 255, np.uint8))).of_photograph("a.jpg", PHOTO)

@@ -24,7 +24,7 @@ def smooth(seed, size=128):
 
 
 def test_inside_lies_the_face_and_beyond_the_seam_the_photograph():
-    photograph = np.full((200, 300, 3), 90, np.uint8)
+    photograph = np.full((200, 300, 3), (80, 90, 99), np.uint8)
     face = smooth(0)
     shifted = np.array([[1, 0, -40.0], [0, 1, -50.0]])  # the crop's first pixel is pixel (40, 50)
     made = paste(photograph, [(shifted, restoration(face))])
@@ -32,8 +32,8 @@ def test_inside_lies_the_face_and_beyond_the_seam_the_photograph():
     np.testing.assert_array_equal(made[inside], face[FADE:-FADE, FADE:-FADE])
     outside = np.ones((200, 300), bool)
     outside[50:178, 40:168] = False
-    assert (made[outside] == 90).all()
-    assert np.abs(made[50, 40:168].astype(int) - 90).max() <= 1
+    np.testing.assert_array_equal(made[outside], photograph[outside])
+    assert np.abs(made[50, 40:168].astype(int) - photograph[0, 0]).max() <= 1
 
 
 def test_the_seam_is_soft_and_even():
@@ -92,3 +92,19 @@ def test_colours_of_the_photograph_are_kept():
 )
 def test_photographs_are_enlarged_as_their_smallest_face_needs(sides, shape, times):
     assert enlargement(sides, shape) == times
+
+
+def test_in_a_grey_photograph_faces_are_grey():
+    colourful = smooth(3)
+    luma = (np.asarray(Image.fromarray(colourful).convert("L"), float))[..., None].repeat(3, 2)
+    shifted = np.array([[1, 0, -40.0], [0, 1, -50.0]])
+    grey = np.asarray(Image.fromarray(smooth(4)).convert("L"))[..., None].repeat(3, 2)
+    photograph = np.full((200, 300, 3), 90, np.uint8)
+    for times in (1, 2):
+        made = paste(photograph, [(shifted, restoration(colourful, grey))], times)
+        assert (np.ptp(made, axis=2) == 0).all()
+    inside = paste(photograph, [(shifted, restoration(colourful))])[50:178, 40:168][FADE:-FADE, FADE:-FADE]
+    assert np.abs(inside - luma[FADE:-FADE, FADE:-FADE]).max() <= 1
+    photograph[0, 0] = (90, 90, 91)  # a photograph with any colour keeps that of the face
+    inside = paste(photograph, [(shifted, restoration(colourful))])[50:178, 40:168][FADE:-FADE, FADE:-FADE]
+    np.testing.assert_array_equal(inside, colourful[FADE:-FADE, FADE:-FADE])

@@ -51,6 +51,7 @@ def test_a_bad_upload_has_a_reason_of_one_line(studio, what):
     with pytest.raises(BadImageError, match=said) as caught:
         studio.open(data)
     assert "\n" not in str(caught.value)
+    assert "--" not in str(caught.value)  # a visitor has no command line
 
 
 def test_a_photograph_gives_its_face_and_says_when_it_is_too_large(studio, face):
