@@ -278,9 +278,9 @@ def efficiency(efficiency: pd.DataFrame, scores: pd.DataFrame, path: str | os.Pa
         return None
     facets.sort(key=lambda facet: (facet[0][0], mask_order(facet[0][1]), facet[0][2:]))
     columns = min(2, len(facets))
-    height = max(3.0, 0.9 + 0.18 * max(len(part) for _, part in facets)) * math.ceil(len(facets) / columns)
+    height = max(3.8, 0.9 + 0.18 * max(len(part) for _, part in facets)) * math.ceil(len(facets) / columns)
     with mpl.rc_context(plotting.STYLE):
-        figure = Figure(figsize=(6 * columns, height + 0.4))
+        figure = Figure(figsize=(6.4 * columns, height + 0.4))
         grid = list(figure.subplots(math.ceil(len(facets) / columns), columns, squeeze=False).flat)
         for axis, ((dataset, mask_type, device, precision), part) in zip(grid, facets, strict=False):
             plotting.bubbles(axis, part, points["size_kb"].max())

@@ -47,11 +47,12 @@ def comparison_grid(
     widest: int = 8,
     notes: Sequence[Sequence[str]] = (),
     legend: Mapping[str, Colour] = MappingProxyType({}),
+    repeated: bool = True,
 ) -> Path:
     """Write a PNG grid of pictures: a column for each method with its title above, a row for each face.
 
     More columns than fit side by side go into several blocks below each other, each with the first and the last column, which
-    all are held against.
+    all are held against, unless these are to stand there once.
 
     Pictures are enlarged by whole factors and never resampled, so that every pixel shown is a pixel of the result: an LR face
     of 16x16 fills its cell with squares.
@@ -74,6 +75,8 @@ def comparison_grid(
         For each column a text below each of its pictures, such as its score; empty where there is none.
     legend : mapping of str to colour, optional
         What the colours in the pictures stand for, written at the foot.
+    repeated : bool
+        Whether every block has the first and the last column.
 
     Returns
     -------
@@ -90,7 +93,7 @@ def comparison_grid(
     font = lettering.font(min(max(11, round(cell * 0.11)), _LARGEST))
     texts = notes or [[""] * len(pictures) for _, pictures in columns]
     noted = [_Noted(title, pictures, below) for (title, pictures), below in zip(columns, texts, strict=True)]
-    blocks = [_block(block, row_labels, cell, font) for block in _blocks(noted, widest)]
+    blocks = [_block(block, row_labels, cell, font) for block in _blocks(noted, widest, repeated)]
     if legend:
         blocks.append(Image.fromarray(legend_strip(legend, max(block.width for block in blocks))))
     width = max(block.width for block in blocks) + 2 * _MARGIN
@@ -104,14 +107,14 @@ def comparison_grid(
     return Path(path)
 
 
-def _blocks(columns: Sequence[_Noted], widest: int) -> list[Sequence[_Noted]]:
-    """Return columns in as few blocks as possible, of nearly equal widths, each with the first and the last column."""
+def _blocks(columns: Sequence[_Noted], widest: int, repeated: bool) -> list[Sequence[_Noted]]:
+    """Return columns in as few blocks as possible, of nearly equal widths, if asked each with the first and the last column."""
     if len(columns) <= widest:
         return [columns]
-    first, *middle, last = columns
-    count = math.ceil(len(middle) / (widest - 2))
+    first, middle, last = (columns[:1], columns[1:-1], columns[-1:]) if repeated else ([], columns, [])
+    count = math.ceil(len(middle) / (widest - len(first) - len(last)))
     bounds = [round(number * len(middle) / count) for number in range(count + 1)]
-    return [[first, *middle[start:stop], last] for start, stop in itertools.pairwise(bounds)]
+    return [[*first, *middle[start:stop], *last] for start, stop in itertools.pairwise(bounds)]
 
 
 def _block(columns: Sequence[_Noted], row_labels: Sequence[str], cell: int, font: ImageFont.FreeTypeFont) -> Image.Image:

@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from occface import files
 from occface.benchmark.annotated import LANDMARK_COLOURS, Colour, draw_heatmaps, draw_landmarks, draw_parsing, parsing_colours
 from occface.benchmark.annotations import Seen
 from occface.benchmark.figures import Column, comparison_grid
 from occface.benchmark.record import Record, Shown
-from occface.benchmark.tables.frames import is_region, is_retrained, square_size
+from occface.benchmark.tables.frames import common_training, is_region, is_retrained, square_size
+from occface.errors import UsageError
 from occface.faces.parsing import CLASSES_11, CLASSES_19
 
 __all__ = ["draw_grids"]
@@ -25,26 +27,87 @@ _SCALE, _WIDEST = 2, 4
 _PROGRESSIVE = "pro-uigan"
 
 
-def draw_grids(record: Record) -> dict[str, Path]:
-    """Write the PNG grids that the record has pictures for; return them by their captions."""
-    folder = record.folder / "figures"
-    figures: dict[str, Path] = {}
+def draw_grids(record: Record) -> dict[str, dict[str, Path]]:
+    """Write the PNG grids that the record has pictures for; return them by their captions, for each data set.
+
+    Where a data set has several models of a method, those of the common training are shown, as in the tables.
+
+    Raises
+    ------
+    UsageError
+        If two figures would have one file or one caption, as the names of data sets or masks may have it.
+    """
+    gallery = _Gallery(record.folder / "figures")
+    figures: dict[str, dict[str, Path]] = {}
     for dataset in dict.fromkeys(one.row["dataset"] for one in record.shown):
-        own = _own([one for one in record.shown if one.row["dataset"] == dataset])
+        shown = [one for one in record.shown if one.row["dataset"] == dataset]
+        own = _common([one for one in shown if not _is_variant(one)])
+        variants = _common([one for one in shown if _is_variant(one) or one.row["pipeline"] == _PROGRESSIVE])
         sized = [one for one in own if square_size(one.row["mask_type"]) is not None]
-        main = [one for one in own if one not in sized and not is_region(one.row["mask_type"])]
-        for mask in dict.fromkeys(one.row["mask_type"] for one in main):
-            block = [one for one in main if one.row["mask_type"] == mask]
-            figures |= _compared(block, f"{dataset}, {mask} masks", f"{dataset}_{mask}.png", folder)
-        figures |= _by_size(dataset, [one for one in sized if not _is_variant(one)], folder)
-        figures |= _worst(record, dataset, main, folder)
+        main, retrained = (
+            [one for one in part if square_size(one.row["mask_type"]) is None and not is_region(one.row["mask_type"])]
+            for part in (own, variants)
+        )
+        found: dict[str, Path] = {}
+        for mask in dict.fromkeys(one.row["mask_type"] for one in (*main, *retrained)):
+            where, name = f"{dataset}, {mask} masks", f"{dataset}_{mask}"
+            block, rivals = ([one for one in part if one.row["mask_type"] == mask] for part in (main, retrained))
+            found |= _compared(block, where, name, gallery) | _variants(rivals, where, name, gallery)
+            found |= _detailed(block, where, name, gallery)
+        found |= _by_size(dataset, sized, gallery)
+        found |= _worst(record, dataset, main, gallery)
+        if found:
+            figures[dataset] = found
     return figures
 
 
-def _own(shown: Sequence[Shown]) -> list[Shown]:
-    """Return the pipelines that learnt from the data set itself, or from nothing; those that have no such training stay."""
-    having = {one.row["pipeline"] for one in shown if one.row["trained_on"] in ("", one.row["dataset"])}
-    return [one for one in shown if one.row["trained_on"] in ("", one.row["dataset"]) or one.row["pipeline"] not in having]
+class _Gallery:
+    """The folder of figures, in which each has a file and a caption of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._drawn: dict[str, str] = {}
+
+    def draw(
+        self,
+        caption: str,
+        name: str,
+        columns: Sequence[Column],
+        labels: Sequence[str],
+        *,
+        cell: int = 128,
+        widest: int = 8,
+        notes: Sequence[Sequence[str]] = (),
+        legend: Mapping[str, Colour] | None = None,
+        repeated: bool = True,
+    ) -> dict[str, Path]:
+        """Write a grid, see `occface.benchmark.figures.comparison_grid`, unless there is nothing to show."""
+        if not columns or not columns[0][1]:
+            return {}
+        safe = files.safe_name(name)
+        if safe != name:  # digits keep apart names that differ only in characters that file names should not have
+            safe = f"{safe}-{files.sha256_json(f'{name}.png')[:6]}"
+        if safe in self._drawn or caption in self._drawn.values():
+            raise UsageError(
+                f"expected a file and a caption of its own for each figure, but {safe}.png ('{caption}') would be drawn twice; "
+                "give data sets and masks names that differ in more than where their underscores stand"
+            )
+        self._drawn[safe] = caption
+        path = self._folder / f"{safe}.png"
+        return {caption: comparison_grid(columns, path, labels, cell, widest, notes, legend or {}, repeated)}
+
+
+def _common(shown: Sequence[Shown]) -> list[Shown]:
+    """Return the models of the common training of a data set, see `occface.benchmark.tables.frames.common_training`."""
+    rows = pd.DataFrame([{key: one.row[key] for key in ("dataset", "pipeline", "trained_on")} for one in shown])
+    return [shown[place] for place in common_training(rows).index]
+
+
+def _model(one: Shown) -> list[str]:
+    """Return what the file of a figure of one model says beside its pipeline: nothing of the usual one."""
+    learnt = one.row["trained_on"]
+    elsewhere = [f"trained-on-{learnt}"] if learnt not in ("", one.row["dataset"]) else []
+    return [*elsewhere, *(["mask-estimated"] if one.row["mask_given"] == "estimated" else [])]
 
 
 def _is_variant(one: Shown) -> bool:
@@ -61,42 +124,32 @@ def _learnt(block: Iterable[Shown]) -> str:
     return f" Trained on: {sources}." if sources else ""
 
 
-def _drawn(
-    caption: str,
-    path: Path,
-    columns: Sequence[Column],
-    labels: Sequence[str],
-    *,
-    cell: int = 128,
-    widest: int = 8,
-    notes: Sequence[Sequence[str]] = (),
-    legend: Mapping[str, Colour] | None = None,
-) -> dict[str, Path]:
-    safe = files.safe_name(path.name)
-    if safe != path.name:  # digits keep apart names that differ only in characters that file names should not have
-        path = path.with_name(f"{Path(safe).stem}-{files.sha256_json(path.name)[:6]}{path.suffix}")
-    if not columns or not columns[0][1]:
-        return {}
-    return {caption: comparison_grid(columns, path, labels, cell, widest, notes, legend or {})}
-
-
-def _compared(block: Sequence[Shown], where: str, name: str, folder: Path) -> dict[str, Path]:
-    """Draw all that is shown of one mask type of a data set."""
-    labels = _faces(block[0].numbers)
-    learnt = _learnt(block)
-    methods = [one for one in block if not _is_variant(one) and not _is_reference(one)]
-    variants = [one for one in block if _is_variant(one) or one.row["pipeline"] == _PROGRESSIVE]
+def _compared(block: Sequence[Shown], where: str, name: str, gallery: _Gallery) -> dict[str, Path]:
+    """Fig. 5: what every method makes of the faces of one mask type."""
+    methods = [one for one in block if not _is_reference(one)]
     caption = (
-        f"{where}: occluded LR faces, what each pipeline makes of them, and the ground truth, in the manner of Fig. 5.{learnt}"
+        f"{where}: occluded LR faces, what each pipeline makes of them, and the ground truth, in the manner of Fig. 5."
+        f"{_learnt(block)}"
     )
-    figures = _drawn(caption, folder / f"comparison_{name}", _columns(methods), labels)
-    if any(map(_is_variant, variants)):
-        caption = f"{where}: what the variants of Tables II and III make of occluded LR faces, in the manner of Fig. 4.{learnt}"
-        figures |= _drawn(caption, folder / f"variants_{name}", _columns(variants), labels)
-    for one in (one for one in methods if one.facts["stages"] > 1):
-        figures |= _stages(one, where, folder / f"stages_{Path(name).stem}_{one.row['pipeline']}.png")
-    shown = [one for one in block if not _is_variant(one)]
-    return figures | _landmarks(shown, where, folder / f"landmarks_{name}") | _parsing(shown, where, folder / f"parsing_{name}")
+    return gallery.draw(caption, f"comparison_{name}", *_columns(methods)) if methods else {}
+
+
+def _variants(rivals: Sequence[Shown], where: str, name: str, gallery: _Gallery) -> dict[str, Path]:
+    """Fig. 4: what the retrained variants make of them, beside the method itself."""
+    if not any(map(_is_variant, rivals)):
+        return {}
+    caption = (
+        f"{where}: what the variants of Tables II and III make of occluded LR faces, in the manner of Fig. 4.{_learnt(rivals)}"
+    )
+    return gallery.draw(caption, f"variants_{name}", *_columns(rivals))
+
+
+def _detailed(block: Sequence[Shown], where: str, name: str, gallery: _Gallery) -> dict[str, Path]:
+    """Draw the stages of methods that have some, and what judges saw in results."""
+    figures: dict[str, Path] = {}
+    for one in (one for one in block if not _is_reference(one) and one.facts["stages"] > 1):
+        figures |= _stages(one, where, "_".join(["stages", name, one.row["pipeline"], *_model(one)]), gallery)
+    return figures | _landmarks(block, where, f"landmarks_{name}", gallery) | _parsing(block, where, f"parsing_{name}", gallery)
 
 
 def _faces(numbers: Iterable[int]) -> list[str]:
@@ -104,16 +157,15 @@ def _faces(numbers: Iterable[int]) -> list[str]:
     return [f"face {number}" for number in numbers]
 
 
-def _columns(block: Sequence[Shown]) -> list[Column]:
-    if not block:
-        return []
+def _columns(block: Sequence[Shown]) -> tuple[list[Column], list[str]]:
+    """Return results between what was given and the truth, and the labels of their rows."""
     numbers = block[0].numbers
     columns: list[Column] = [("Occluded LR", [block[0].given(number, "lr") for number in numbers])]
     columns += [(one.title, [one.picture(number) for number in numbers]) for one in block]
-    return [*columns, ("Ground truth", [block[0].given(number, "hr") for number in numbers])]
+    return [*columns, ("Ground truth", [block[0].given(number, "hr") for number in numbers])], _faces(numbers)
 
 
-def _stages(one: Shown, where: str, path: Path) -> dict[str, Path]:
+def _stages(one: Shown, where: str, name: str, gallery: _Gallery) -> dict[str, Path]:
     """Fig. 9: what each stage made, and beside it where it saw landmarks."""
     columns: list[Column] = [("Occluded LR", [one.given(number, "lr") for number in one.numbers])]
     seen, count, warm = _seen(one), one.facts["stages"], False
@@ -126,8 +178,8 @@ def _stages(one: Shown, where: str, path: Path) -> dict[str, Path]:
             warm = True
     columns.append(("Ground truth", [one.given(number, "hr") for number in one.numbers]))
     beside = ", each with its landmark heatmaps over it" if warm else ""
-    caption = f"{where}: the stages of {one.title}{beside}, in the manner of Fig. 9.{_learnt([one])}"
-    return _drawn(caption, path, columns, _faces(one.numbers))
+    caption = f"{where}, {one.title}: its stages{beside}, in the manner of Fig. 9.{_learnt([one])}"
+    return gallery.draw(caption, name, columns, _faces(one.numbers))
 
 
 def _glowing(picture: np.ndarray, heat: np.ndarray) -> np.ndarray:
@@ -151,23 +203,25 @@ def _seen(one: Shown) -> Seen:
     return Seen.read(one.folder / "scores" / name) if name else Seen((), {})
 
 
-def _landmarks(block: Sequence[Shown], where: str, path: Path) -> dict[str, Path]:
+def _landmarks(block: Sequence[Shown], where: str, name: str, gallery: _Gallery) -> dict[str, Path]:
     """Fig. 13: the landmarks that the judge found in results, and how far they are off."""
     return _annotated(
         block,
         f"{where}: landmarks that are found in results, with their NRMSE (over the distance of the outer corners of the eyes), "
         f"in the manner of Fig. 13.{_learnt(block)}",
-        path,
+        name,
+        gallery,
         "landmarks",
         lambda face, points: draw_landmarks(face, points, _SCALE),
         lambda seen, number: _note("NRMSE {:.1f} %", seen.value(number, "nrmse_outer_eyes")),
         LANDMARK_COLOURS,
         cell=128 * _SCALE,
         widest=_WIDEST,
+        repeated=False,  # half of each block would be LR faces and truths again
     )
 
 
-def _parsing(block: Sequence[Shown], where: str, path: Path) -> dict[str, Path]:
+def _parsing(block: Sequence[Shown], where: str, name: str, gallery: _Gallery) -> dict[str, Path]:
     """Fig. 14: the parts that the judge found in results, and how well they lie."""
     judges = [one.facts["metrics"]["parsing"]["fingerprint"]["settings"] for one in block if "parsing" in one.facts["metrics"]]
     if not judges:
@@ -177,7 +231,8 @@ def _parsing(block: Sequence[Shown], where: str, path: Path) -> dict[str, Path]:
         block,
         f"{where}: the parts of the face that are found in results, with their mean IoU, in the manner of Fig. 14."
         f"{_learnt(block)}",
-        path,
+        name,
+        gallery,
         "parsing",
         lambda face, labels: draw_parsing(face, labels, classes, 1),
         lambda seen, number: _note("IoU {:.3f}", seen.value(number, "iou")),
@@ -194,7 +249,8 @@ def _note(form: str, value: float) -> str:
 def _annotated(
     block: Sequence[Shown],
     caption: str,
-    path: Path,
+    name: str,
+    gallery: _Gallery,
     what: str,
     draw: Callable[[np.ndarray, np.ndarray], np.ndarray],
     note: Callable[[Seen, int], str],
@@ -202,6 +258,7 @@ def _annotated(
     *,
     cell: int,
     widest: int,
+    repeated: bool = True,
 ) -> dict[str, Path]:
     """Draw what a judge saw on every pipeline's results. The ground truth stands last, drawn on if the judge was shown it."""
     known = [(one, seen) for one in sorted(block, key=_is_reference) if what in (seen := _seen(one))]
@@ -217,10 +274,12 @@ def _annotated(
     if not _is_reference(known[-1][0]):
         columns.append(("Ground truth", [first.given(number, "hr") for number in numbers]))
         notes.append([""] * len(numbers))
-    return _drawn(caption, path, columns, _faces(numbers), cell=cell, widest=widest, notes=notes, legend=legend)
+    return gallery.draw(
+        caption, name, columns, _faces(numbers), cell=cell, widest=widest, notes=notes, legend=legend, repeated=repeated
+    )
 
 
-def _by_size(dataset: str, sized: Sequence[Shown], folder: Path) -> dict[str, Path]:
+def _by_size(dataset: str, sized: Sequence[Shown], gallery: _Gallery) -> dict[str, Path]:
     """Fig. 6: some faces under masks of growing size."""
     masks = sorted(dict.fromkeys(one.row["mask_type"] for one in sized), key=lambda mask: square_size(mask) or 0)
     if len(masks) < 2:
@@ -233,15 +292,15 @@ def _by_size(dataset: str, sized: Sequence[Shown], folder: Path) -> dict[str, Pa
         made = [by[title, mask].picture(number) if (title, mask) in by else None for mask, number in rows]
         columns.append((title, made))
     columns.append(("Ground truth", [first[mask].given(number, "hr") for mask, number in rows]))
-    return _drawn(
+    return gallery.draw(
         f"{dataset}: square masks of growing size, in the manner of Fig. 6.{_learnt(sized)}",
-        folder / f"mask_size_{dataset}.png",
+        f"mask_size_{dataset}",
         columns,
         [f"m{masks.index(mask) + 1}, {square_size(mask)} px" for mask, _ in rows],
     )
 
 
-def _worst(record: Record, dataset: str, main: Sequence[Shown], folder: Path) -> dict[str, Path]:
+def _worst(record: Record, dataset: str, main: Sequence[Shown], gallery: _Gallery) -> dict[str, Path]:
     """Fig. 12: the faces on which Pro-UIGAN's PSNR is lowest, with the landmarks that it was given."""
     figures: dict[str, Path] = {}
     if "psnr" not in record.scores:
@@ -272,12 +331,12 @@ def _worst(record: Record, dataset: str, main: Sequence[Shown], folder: Path) ->
         told = ", with the landmarks it was given" if known else ""
         scored = int(rows["psnr"].notna().sum())
         caption = (
-            f"{dataset}, {one.row['mask_type']} masks: the {len(numbers)} worst of {scored} faces of {one.title} by "
-            f"PSNR{told}, in the manner of Fig. 12.{_learnt([one])}"
+            f"{dataset}, {one.row['mask_type']} masks, {one.title}: its {len(numbers)} worst of {scored} faces by PSNR{told}, "
+            f"in the manner of Fig. 12.{_learnt([one])}"
         )
-        path = folder / f"worst_{dataset}_{one.row['mask_type']}.png"
-        figures |= _drawn(
-            caption, path, columns, _faces(numbers), cell=128 * _SCALE, notes=notes, legend=LANDMARK_COLOURS if known else None
+        name = "_".join(["worst", dataset, one.row["mask_type"], *_model(one)])
+        figures |= gallery.draw(
+            caption, name, columns, _faces(numbers), cell=128 * _SCALE, notes=notes, legend=LANDMARK_COLOURS if known else None
         )
     return figures
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
@@ -62,7 +63,9 @@ _LOOKS = {
     "pro-uigan": (HUES[0], "o"),
 }
 _NAMES = {"psnr": "PSNR", "ssim": "SSIM", "stlpips": "ST-LPIPS", "identity_cosine": "cosine similarity of identity"}
-SOFT, _INK, _EDGE = "#56606b", "#1d2126", "#ffffff"
+SOFT, _INK = "#56606b", "#1d2126"
+#: Area of the largest circle of `bubbles`, in square points.
+_LARGEST_CIRCLE = 220
 
 #: A line of a figure: order, pipeline, mask given.
 Line = tuple[str, str, str]
@@ -197,7 +200,8 @@ def matrix(axis: Any, counts: np.ndarray, names: Sequence[str]) -> None:
 def bubbles(axis: Any, points: pd.DataFrame, largest: float) -> None:
     """Draw the columns median_ms (from left to right, logarithmic), psnr (upwards) and size_kb (area, of `largest`).
 
-    Where the column noisy holds, the name says it.
+    Where the column noisy holds, the name says it. Circles that lie over each other can be told apart: they are clear with a
+    firm rim, the smaller above the larger, a dot in the middle.
     Names stand in a column at the right edge, each beside a thin line to its circle, so that they cover nothing.
     """
     axis.set_xscale("log")
@@ -215,19 +219,22 @@ def bubbles(axis: Any, points: pd.DataFrame, largest: float) -> None:
     )
     upwards = (ordered["psnr"] - low + margin) / (high - low + 2 * margin)
     heights = _spread(upwards.tolist())
+    hues = [HUES[ORDERS.index(order)] for order in ordered["order"]]
     leaders = [[(x, y), (1.02, height)] for x, y, height in zip(across, upwards, heights, strict=True)]
-    thin = LineCollection(leaders, colors=SOFT, linewidths=0.4, alpha=0.6, transform=axis.transAxes, clip_on=False)
+    thin = LineCollection(leaders, colors=hues, linewidths=0.5, alpha=0.7, transform=axis.transAxes, clip_on=False)
     thin.set_in_layout(False)
     axis.add_collection(thin, autolim=False)
     names = [
         f"{pipeline_title(point['pipeline'])} ({size_text(point['size_kb'])}{'; noisy time' if point['noisy'] else ''})"
         for _, point in ordered.iterrows()
     ]
-    for (_, point), name, height in zip(ordered.iterrows(), names, heights, strict=True):
-        hue = HUES[ORDERS.index(point["order"])]
-        area = 700 * max(point["size_kb"] / largest, 0.004) if largest > 0 else 9
-        axis.scatter(point["median_ms"], point["psnr"], s=area, color=hue, alpha=0.55, edgecolors=_EDGE, linewidths=0.8)
-        axis.plot(point["median_ms"], point["psnr"], ".", color=hue, markersize=3)
+    for (_, point), hue, name, height in zip(ordered.iterrows(), hues, names, heights, strict=True):
+        area = _LARGEST_CIRCLE * max(point["size_kb"] / largest, 0.02) if largest > 0 else 9
+        above = 3 - area / _LARGEST_CIRCLE
+        axis.scatter(
+            point["median_ms"], point["psnr"], s=area, facecolors=to_rgba(hue, 0.22), edgecolors=hue, linewidths=1, zorder=above
+        )
+        axis.plot(point["median_ms"], point["psnr"], ".", color=hue, markersize=3, zorder=3.5)
         text = axis.text(1.03, height, name, transform=axis.transAxes, va="center", fontsize=7.5)
         text.set_in_layout(len(name) == max(map(len, names)))  # room for one is room for all, and found sooner
 

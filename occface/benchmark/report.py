@@ -36,7 +36,7 @@ _NONE = "–"  # noqa: RUF001 - an en dash is meant, as `format_cell` prints it
 #: Text columns with longer cells than these are given several lines, and wider ones.
 _LONG, _PROSE = 32, 120
 _PARENTHESES = re.compile(r"\([^()]*\)")
-_LINK = 48
+_LINK = 72
 _PNG = b"\x89PNG\r\n\x1a\n"
 #: Width and height that WebP can hold.
 _WEBP_LARGEST = 16383
@@ -71,6 +71,8 @@ class Section:
         PNG or SVG files by their captions. They are copied into the page.
     text : str
         Paragraphs, parted by empty lines, below all else.
+    folds : mapping of str to mapping
+        More figures, by the headings under which they are folded away; the first ones are unfolded.
     """
 
     heading: str
@@ -78,6 +80,7 @@ class Section:
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     figures: Mapping[str, str | os.PathLike[str]] = field(default_factory=dict)
     text: str = ""
+    folds: Mapping[str, Mapping[str, str | os.PathLike[str]]] = field(default_factory=dict)
 
 
 def write_report(
@@ -154,11 +157,22 @@ def _section(number: int, section: Section) -> dict[str, Any]:
         }
         for place, (heading, frame) in enumerate(section.tables.items(), start=1)
     ]
+    captions: list[str] = []
+    paths: list[Path] = []
+    for found in (section.figures, *section.folds.values()):
+        captions += list(found)
+        paths += list(map(Path, found.values()))
     with ThreadPoolExecutor() as pool:  # encoding pictures holds no lock
-        drawn = list(pool.map(_figure, map(Path, section.figures.values())))
+        drawn = list(pool.map(_figure, paths))
     figures = [
         {"id": f"figure-{number}-{place}", "caption": caption, **figure}
-        for place, (caption, figure) in enumerate(zip(section.figures, drawn, strict=True), start=1)
+        for place, (caption, figure) in enumerate(zip(captions, drawn, strict=True), start=1)
+    ]
+    rest = iter(figures)
+    plain = list(itertools.islice(rest, len(section.figures)))
+    folds = [
+        {"heading": heading, "open": not place, "figures": list(itertools.islice(rest, len(found)))}
+        for place, (heading, found) in enumerate(section.folds.items())
     ]
     links = [(table["id"], table["heading"]) for table in tables]
     links += [(figure["id"], _short(figure["caption"])) for figure in figures]
@@ -168,7 +182,8 @@ def _section(number: int, section: Section) -> dict[str, Any]:
         "lead": section.lead,
         "links": [(name, textwrap.shorten(text, _LINK, placeholder=" …")) for name, text in links],
         "tables": tables,
-        "figures": figures,
+        "figures": plain,
+        "folds": folds,
         "paragraphs": [part.strip() for part in section.text.split("\n\n") if part.strip()],
     }
 

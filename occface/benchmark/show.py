@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -48,6 +48,8 @@ _ORDERS = (
 )
 _AGREE = "What the paper says, what was measured here, and whether the two agree."
 _TESTED = "Claims that were tested"
+#: Of what learns, where anything does.
+_ONCE = "Each method was trained once; p-values speak of faces and people, not of another training's luck."
 _CLAIMS = (
     "The effect is positive where it goes the way the claim says, in the unit of what was measured; with its 95 % bootstrap "
     "interval, and p of a paired permutation test, corrected by Holm's method over all claims that were tested. Single numbers "
@@ -77,7 +79,7 @@ def show_benchmark(folder: Path, recipe: Recipe) -> Benchmark:
         return _shown(record, recipe, beside.submit(draw_grids, record))
 
 
-def _shown(record: Record, recipe: Recipe, grids: Future[dict[str, Path]]) -> Benchmark:
+def _shown(record: Record, recipe: Recipe, grids: Future[dict[str, dict[str, Path]]]) -> Benchmark:
     folder = record.folder
     frames = replace(record.frames, trainings=_trainings(record))
     tables = {key: table for key, spec in TABLES.items() if (table := spec.build(frames)) is not None}
@@ -109,8 +111,9 @@ def _shown(record: Record, recipe: Recipe, grids: Future[dict[str, Path]]) -> Be
         notes.append(f"{record.failed - failed} more images failed that were to be shown, and not scored.")
     notes += [f"Not done: {name} ({why})." for name, why in record.broken.items()]
     notes += record.source_notes
-    drawings, pictures = (_noted(found, record.notes) for found in (_curves(frames, folder / "figures"), grids.result()))
-    absent = _absent(tables, drawings | pictures, record.notes)
+    drawings = _noted(_curves(frames, folder / "figures"), record.notes)
+    pictures = {dataset: _noted(found, record.notes) for dataset, found in grids.result().items()}
+    absent = _absent(tables, [*drawings, *(caption for found in pictures.values() for caption in found)], record.notes)
     sections = [
         Section("Tables", _ORDERS, {TABLES[key].title: table for key, table in tables.items()}, text=absent),
         Section(
@@ -120,9 +123,13 @@ def _shown(record: Record, recipe: Recipe, grids: Future[dict[str, Path]]) -> Be
         ),
         Section("Beside the paper", "", {f"{TABLES[key].title}, ours and the paper's": both for key, both in beside.items()}),
         Section("Curves", _INTERVALS, {}, drawings),
-        Section("Pictures", "Faces are taken evenly from the scored split, not chosen, but for the worst cases.", {}, pictures),
+        Section(
+            "Pictures", "Faces are taken evenly from the scored split, not chosen, but for the worst cases.", folds=pictures
+        ),
     ]
-    write_report(folder, recipe.title, [part for part in sections if part.tables or part.figures], _facts(record), notes)
+    write_report(
+        folder, recipe.title, [part for part in sections if part.tables or part.figures or part.folds], _facts(record), notes
+    )
     printed = [f"{TABLES[key].title}\n\n{markdown(table)}\n{table.attrs.get('caption', '')}\n" for key, table in tables.items()]
     printed += [claims_markdown(claims), *notes]
     return Benchmark(folder, tables, claims, "\n".join(printed), record.failed, record.broken)
@@ -174,14 +181,18 @@ def _trainings(record: Record) -> pd.DataFrame:
     return pd.DataFrame([{**dict(zip(_TRAINED, key, strict=True)), **values} for key, values in rows.items()])
 
 
-def _absent(tables: Mapping[str, object], figures: Mapping[str, Path], notes: Mapping[str, str]) -> str:
+def _absent(tables: Container[str], captions: Iterable[str], notes: Mapping[str, str]) -> str:
     """Say why tables were not built, as the recipe notes it or else as the table does, and what it notes of absent figures."""
     said = [
-        f"No {spec.title}: {notes.get(f'table_{key}', f'{spec.reason}.')}" for key, spec in TABLES.items() if key not in tables
+        f"“{spec.title}” is left out. {notes[f'table_{key}']}"
+        if f"table_{key}" in notes
+        else f"“{spec.title}” is left out, because {spec.reason}."
+        for key, spec in TABLES.items()
+        if key not in tables
     ]
-    drawn = {f"figure_{found[1]}" for caption in figures if (found := _LIKE.search(caption))}
+    drawn = {f"figure_{found[1]}" for caption in captions if (found := _LIKE.search(caption))}
     said += [
-        f"No {name.replace('figure_', 'Fig. ')}: {note}"
+        f"{name.replace('figure_', 'Fig. ')} is left out. {note}"
         for name, note in notes.items()
         if name.startswith("figure_") and name not in drawn
     ]
@@ -260,6 +271,8 @@ def _notes(record: Record) -> list[str]:
     notes = [
         "The networks, their training time and the data are not the paper's: only the order of the methods can be compared."
     ]
+    if any("training" in about for about in methods.values()):
+        notes.append(_ONCE)
     if "true" in kinds:
         marked = ", except in rows that say otherwise" if "estimated" in kinds else ""
         notes.append(f"Given the true mask of every face{marked}: {titles}. No other method is.")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.collections import PathCollection
+from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.figure import Figure
 
 from occface.benchmark import curves, plotting
@@ -243,6 +243,19 @@ def test_efficiency_draws_what_a_pipeline_needs_in_all(drawn: list[Figure]) -> N
     ]
     assert circles[0].get_sizes()[0] > 100 > circles[1].get_sizes()[0]
     assert {text.get_text() for text in axis.texts} == {"Pro-UIGAN (900 KB)", "Bicubic (no weights)"}
+
+
+def test_circles_that_lie_over_each_other_can_be_told_apart(drawn: list[Figure]) -> None:
+    """The larger one is below, none is filled so that it hides another, and each has a line of its hue to its name."""
+    curves.efficiency(_efficiency(median_ms=5.0), _scores("square", psnr=20.0), "a.svg")
+    (axis,) = drawn[0].axes
+    circles = [collection for collection in axis.collections if isinstance(collection, PathCollection)]
+    small, large = sorted(circles, key=lambda circle: circle.get_sizes()[0])
+    assert large.get_zorder() < small.get_zorder()
+    assert {circle.get_facecolor()[0, 3] < 0.3 for circle in circles} == {True}
+    assert {circle.get_edgecolor()[0, 3] for circle in circles} == {1.0}
+    (leaders,) = [collection for collection in axis.collections if isinstance(collection, LineCollection)]
+    assert np.array_equal(leaders.get_colors()[:, :3], [circle.get_edgecolor()[0, :3] for circle in circles])
 
 
 def test_a_data_set_with_one_circle_has_no_panel_beside_others(drawn: list[Figure]) -> None:

@@ -120,3 +120,8 @@ def test_many_columns_go_into_blocks_that_repeat_the_first_and_the_last(tmp_path
     assert more.shape[0] == 2 * height + 3 * 10
     middle = [more[10 + height - 8 + block * (height + 10), 10 + 8 + 20 * place, 0] for block in range(2) for place in range(5)]
     assert middle == [colours[number] for number in (0, 1, 2, 3, 7, 0, 4, 5, 6, 7)]
+    comparison_grid(columns, tmp_path / "once.png", cell=16, widest=4, repeated=False)
+    once = read_image(tmp_path / "once.png")
+    assert once.shape[:2] == (more.shape[0], 2 * 10 + 4 * 20 - 4)
+    middle = [once[10 + height - 8 + block * (height + 10), 10 + 8 + 20 * place, 0] for block in range(2) for place in range(4)]
+    assert middle == colours.tolist()

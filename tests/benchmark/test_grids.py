@@ -13,7 +13,9 @@ from occface.benchmark.annotations import Seen
 from occface.benchmark.grids import draw_grids
 from occface.benchmark.paper import pipeline_title
 from occface.benchmark.record import LIST, Record
+from occface.benchmark.report import _short
 from occface.benchmark.scores import ScoreRow, write_scores
+from occface.errors import UsageError
 from occface.faces.parsing import CLASSES_11
 from occface.images import encode_png, read_image
 
@@ -50,9 +52,10 @@ class _Folder:
         seen: Mapping[str, np.ndarray] | None = None,
         stages: int = 1,
         needs: tuple[str, ...] = ("landmarks",),
+        given: str = "",
     ) -> None:
-        stem = files.safe_name(f"{dataset}_{mask}_{pipeline}_{trained_on}")
-        inputs = f"inputs-{dataset}-{mask}"
+        stem = files.safe_name("--".join([dataset, mask, pipeline, trained_on, given]))
+        inputs = f"inputs-{dataset}--{mask}"
         faces: dict[str, Any] = {}
         for number in _NUMBERS:
             for kind, side in (("lr", 16), ("hr", 128)):
@@ -75,7 +78,7 @@ class _Folder:
             }
         files.write_json(self.path / "restored" / stem / "faces.json", {"faces": faces})
         facts: dict[str, Any] = {
-            "title": pipeline_title(pipeline),
+            "title": pipeline_title(pipeline, given),
             "shown": list(_NUMBERS),
             "restored": stem,
             "inputs": inputs,
@@ -90,16 +93,19 @@ class _Folder:
         rows = [
             ScoreRow(
                 dataset=dataset, mask_type=mask, order=_ORDERS.get(pipeline, "joint"), pipeline=pipeline, trained_on=trained_on,
-                image=f"{number}", index=number, scores={"psnr": 30.0 - number},
+                mask_given=given, image=f"{number}", index=number, scores={"psnr": 30.0 - number},
             )
             for number in _NUMBERS
         ]  # fmt: skip
         write_scores(self.path / "scores" / f"{stem}.csv", rows, ["psnr"], facts)
         self.names.append(f"{stem}.csv")
 
-    def draw(self) -> dict[str, np.ndarray]:
+    def captions(self) -> dict[str, dict[str, Path]]:
         files.write_json(self.path / "scores" / LIST, {"scores": self.names, "efficiency": []})
-        return {path.name: read_image(path) for path in draw_grids(Record(self.path)).values()}
+        return draw_grids(Record(self.path))
+
+    def draw(self) -> dict[str, np.ndarray]:
+        return {path.name: read_image(path) for found in self.captions().values() for path in found.values()}
 
 
 @pytest.fixture
@@ -153,14 +159,62 @@ def test_retrained_variants_have_a_figure_of_their_own(folder: _Folder) -> None:
     assert not _holds(drawn["variants_faces_square.png"], _picture("bicubic", "", "square", 3))
 
 
-def test_weights_of_other_data_are_shown_where_there_are_no_own(folder: _Folder) -> None:
-    folder.add("pro-uigan", trained_on="faces")
-    folder.add("pro-uigan", trained_on="others")
-    folder.add("fcsr-gan", trained_on="others")
-    grid = folder.draw()["comparison_faces_square.png"]
+def test_the_models_of_the_common_training_are_shown_as_in_the_tables(folder: _Folder) -> None:
+    folder.add("pro-uigan", trained_on="faces", stages=3)
+    folder.add("pro-uigan", trained_on="others", stages=3)
+    folder.add("pro-uigan:l-minus", trained_on="faces")
+    grid = folder.draw()["comparison_faces_square.png"]  # its own, as many having learnt from each
     assert _holds(grid, _picture("pro-uigan", "faces", "square", 3))
     assert not _holds(grid, _picture("pro-uigan", "others", "square", 3))
-    assert _holds(grid, _picture("fcsr-gan", "others", "square", 3))
+    folder.add("fcsr-gan", trained_on="others")
+    drawn = folder.draw()
+    assert list(drawn) == [
+        "comparison_faces_square.png",
+        "variants_faces_square.png",
+        "stages_faces_square_pro-uigan_trained-on-others.png",
+        "worst_faces_square_trained-on-others.png",
+    ]
+    for name in ("comparison_faces_square.png", "stages_faces_square_pro-uigan_trained-on-others.png"):
+        assert _holds(drawn[name], _picture("pro-uigan", "others", "square", 3))
+        assert not _holds(drawn[name], _picture("pro-uigan", "faces", "square", 3))
+    assert _holds(drawn["comparison_faces_square.png"], _picture("fcsr-gan", "others", "square", 3))
+    # The variants learnt from the data set itself, and so did what they are held against.
+    assert _holds(drawn["variants_faces_square.png"], _picture("pro-uigan", "faces", "square", 3))
+
+
+def test_several_models_of_a_method_have_figures_and_captions_of_their_own(folder: _Folder) -> None:
+    """As many pipelines learnt from one other data set as from another: all are shown."""
+    for source in ("near", "far"):
+        folder.add("pro-uigan", trained_on=source, stages=3)
+    folder.add("pro-uigan", trained_on="near", stages=3, given="estimated")
+    (found,) = folder.captions().values()
+    names = [path.name for path in found.values()]
+    ends = ("trained-on-near", "trained-on-far", "trained-on-near_mask-estimated")
+    for figure in ("stages_faces_square_pro-uigan", "worst_faces_square"):
+        assert {f"{figure}_{end}.png" for end in ends} <= set(names)
+    assert len(set(names)) == len(names) == 7
+    contents = [_short(caption) for caption in found]
+    assert len(set(contents)) == len(contents)
+    assert "Fig. 9: faces, square masks, Pro-UIGAN (trained on far)" in contents
+    for end, source in zip(ends[:2], ("near", "far"), strict=True):
+        for figure, enlarged in (("stages_faces_square_pro-uigan", 1), ("worst_faces_square", 2)):
+            grid = read_image(folder.path / "figures" / f"{figure}_{end}.png")
+            picture = _picture("pro-uigan", source, "square", 3)
+            assert _holds(grid, picture.repeat(enlarged, 0).repeat(enlarged, 1))
+
+
+def test_figures_stand_under_their_data_set_and_none_is_drawn_over_another(folder: _Folder) -> None:
+    folder.add("bicubic", dataset="a")
+    folder.add("bicubic", dataset="b")
+    assert {name: [path.name for path in found.values()] for name, found in folder.captions().items()} == {
+        "a": ["comparison_a_square.png"],
+        "b": ["comparison_b_square.png"],
+    }
+    folder.add("bicubic", mask="left_half", dataset="c")
+    folder.add("bicubic", mask="half_c", dataset="a_left")
+    folder.add("bicubic", mask="left_half_c", dataset="a")
+    with pytest.raises(UsageError, match=r"comparison_a_left_half_c\.png \(.*\) would be drawn twice; give data sets"):
+        folder.captions()
 
 
 def test_landmarks_are_drawn_on_the_results_they_were_found_in(folder: _Folder) -> None:

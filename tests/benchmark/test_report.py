@@ -164,6 +164,19 @@ def test_pictures_have_their_size_and_drawings_may_shrink(tmp_path: Path, grid: 
     assert 'class="drawing" alt="b" width="400" height="201" style="min-width: 300px"' in text
 
 
+def test_figures_are_folded_away_but_for_those_of_the_first_heading(tmp_path: Path, grid: Path, drawing: Path) -> None:
+    folds = {"one": {"a": grid}, "two": {"b": drawing, "c": grid}}
+    path = write_report(tmp_path, "Demo", [Section("Pictures", figures={"d": drawing}, folds=folds)], {}, [])
+    text = path.read_text()
+    assert _read(path).alternatives == ["d", "a", "b", "c"]
+    assert re.findall(r'<figure id="(.*?)"', text) == [f"figure-1-{place}" for place in (1, 2, 3, 4)]
+    before, first, second = text.split('<details class="fold"')
+    assert (before.count("<figure "), first.count("<figure "), second.count("<figure ")) == (1, 1, 2)
+    assert first.startswith(" open>\n<summary>one <span>(1 figure)</span></summary>")
+    assert second.startswith(">\n<summary>two <span>(2 figures)</span></summary>")
+    assert "#figure-1-4" in _read(path).links
+
+
 def test_every_link_of_the_contents_leads_somewhere(tmp_path: Path, grid: Path) -> None:
     sections = [Section(name, tables={"Table I": _table()}, figures={"Faces": grid}) for name in ("One", "Two")]
     page = _read(write_report(tmp_path, "Demo", sections, {"seed": 1}, ["A note."]))
@@ -338,22 +351,26 @@ document.title = JSON.stringify({
   numbers: after(0, 1, 3), lower: after(0, 2, 1), texts: after(0, 0, 2),
   other: document.querySelectorAll("th[aria-sort=none]").length, groups: after(1, 2, 1),
   reached: buttons.every((button) => button.type === "button" && button.tabIndex === 0),
+  open: [...document.querySelectorAll("details")].map((part) => part.open),
   wide: document.documentElement.scrollWidth > document.documentElement.clientWidth,
 });
 """
 
 
 @pytest.mark.skipif(_BROWSER is None, reason="needs Chromium or Chrome in the PATH")
-def test_headers_sort_in_a_browser(tmp_path: Path) -> None:
+def test_headers_sort_and_links_unfold_in_a_browser(tmp_path: Path, drawing: Path) -> None:
     values = [("m2", 9.5, 9.5), ("m10", math.nan, math.nan), ("m1", 10.25, 10.25), ("m3", math.inf, 1.0), ("m4", -3.0, -3.0)]
     frame = pd.DataFrame(values, columns=["mask", "PSNR ↑", "NRMSE ↓"])
-    path = write_report(tmp_path, "Demo", [Section("Both", tables={"a": frame, "b": _table()})], {}, [])
+    folds = {name: {f"{name} of it": drawing} for name in ("one", "two", "three")}
+    path = write_report(tmp_path, "Demo", [Section("Both", tables={"a": frame, "b": _table()}, folds=folds)], {}, [])
     # The page's policy lets no other script run: the clicks need a leave of their own.
     digest = base64.b64encode(hashlib.sha256(_CLICKS.encode()).digest()).decode()
     text = path.read_text(encoding="utf-8").replace("script-src ", f"script-src 'sha256-{digest}' ")
     path.write_text(text.replace("</body>", f"<script>{_CLICKS}</script><script>document.title = 'leak'</script></body>"))
     command = [_BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", f"--user-data-dir={tmp_path / 'profile'}"]
-    page = subprocess.run([*command, path.as_uri()], capture_output=True, text=True, timeout=240, check=True).stdout
+    page = subprocess.run(
+        [*command, f"{path.as_uri()}#figure-1-3"], capture_output=True, text=True, timeout=240, check=True
+    ).stdout
     found = re.search(r"<title>(.*?)</title>", page, re.DOTALL)
     assert found, page[:500]
     seen = json.loads(found[1].replace("&gt;", ">").replace("&amp;", "&"))
@@ -367,5 +384,6 @@ def test_headers_sort_in_a_browser(tmp_path: Path) -> None:
     # Rows stay in their group, below its name.
     assert seen["groups"] == [["descending", [[name, "joint", "PA+SR", "SR+PA", "SR"] for name in ("irregular", "square")]]]
     assert seen["reached"]
+    assert seen["open"] == [True, False, True]
     assert not seen["wide"]
     assert seen["other"] == 3 + 5 - 1

@@ -1,5 +1,6 @@
 import json
 import math
+import re
 import shutil
 from types import SimpleNamespace
 
@@ -47,7 +48,11 @@ def test_what_is_printed_and_what_json_gets(whole):
 def test_the_report_holds_tables_figures_and_what_is_missing(whole):
     report = whole.done.report.read_text(encoding="utf-8")
     assert "data:image/webp;base64," in report
-    for said in ("Table I: face hallucination", "Claims of the paper", "No Table VII: facial expressions: no expressions"):
+    for said in (
+        "Table I: face hallucination",
+        "Claims of the paper",
+        "“Table VII: facial expressions” is left out, because no exp",
+    ):
         assert said in report
     for name in ("comparison_parsed_square.png", "stages_parsed_square_pro-uigan.png", "worst_parsed_square.png"):
         assert (whole.folder / "figures" / name).exists()
@@ -118,6 +123,20 @@ def test_who_is_given_what_is_said():
     assert "FHC was stopped before the end of its training" in stopped
 
 
+def test_that_methods_were_trained_once_is_said_once_where_any_learns():
+    said = "Each method was trained once; p-values speak of faces and people, not of another training's luck."
+    learns = [facts_of(name) for name in ("fhc", "pro-uigan")]
+    assert notes_of(*learns).count(said) == 1
+    plain = facts_of("bicubic")
+    del plain["methods"]["bicubic"]["training"]
+    assert said not in notes_of(plain)
+
+
+def test_pictures_are_folded_by_their_data_set(whole):
+    report = whole.done.report.read_text(encoding="utf-8")
+    assert re.findall(r'<details class="fold"( open)?>\n<summary>(\w+) ', report) == [(" open", "parsed"), ("", "faces")]
+
+
 def test_trainings_are_those_of_the_records(whole):
     trainings = _trainings(Record(whole.folder)).set_index(["pipeline", "trained_on", "method"])
     assert ("bicubic", "") not in trainings.index.droplevel("method")
@@ -141,9 +160,9 @@ def test_notes_of_the_recipe_stand_where_something_is_missing():
     ]
     said = _absent(TABLES.keys() - {"7", "parsing"}, noted, notes).split("\n\n")
     assert said == [
-        "No Table VII: facial expressions: Nobody smiles.",
-        "No Face parsing by class: no single class was scored (iou_...).",
-        "No Fig. 14: There is no parser.",
+        "“Table VII: facial expressions” is left out. Nobody smiles.",
+        "“Face parsing by class” is left out, because no single class was scored (iou_...).",
+        "Fig. 14 is left out. There is no parser.",
     ]
 
 

@@ -65,7 +65,7 @@ TABLES: dict[str, TableSpec] = {
         downstream.recognition,
         "no identities were scored on masks of facial regions (identified, identity_cosine)",
     ),
-    "parsing": TableSpec("Face parsing by class", downstream.parsing, "no single class was scored (iou_...)"),
+    "parsing": TableSpec("Face parsing by class", downstream.parsing, "no single class was scored"),
     "more": TableSpec(
         "Perception, identity, and masked and visible regions apart",
         more.more,

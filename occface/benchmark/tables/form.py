@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,10 @@ _LATEX = (
     | {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "†": r"\dag{}", "‡": r"\ddag{}", "±": r"$\pm$"}
     | {"–": "--"}  # noqa: RUF001 - an en dash is meant
 )
+#: The end of a sentence: abbreviations such as ``Fig. 5`` are followed by numbers.
+_SENTENCE = re.compile(r"(?<=\.)\s+(?=[A-Z])")
+#: So many characters fill the width of a page of LaTeX in small print; so many are as wide as the space between two cells.
+_PAGE, _BETWEEN = 105, 2
 _MARKDOWN = str.maketrans({"|": r"\|", "*": r"\*", "<": r"\<", "\n": " "})
 
 
@@ -210,11 +215,13 @@ def _latex(text: Any) -> str:
 def latex(table: pd.DataFrame, label: str) -> str:
     """Return what is shown of a table as LaTeX for booktabs and multirow, the best values in bold, means of few in italics.
 
-    Each group of columns, such as a data set, has a heading over its metrics with a rule below it.
+    Each group of columns, such as a data set, has a heading over its metrics with a rule below it. The table spans both columns
+    of a page; one that is wider still is made smaller, by graphicx. The first sentence of its caption stands above it, the
+    others below it as a note.
     """
     best, few = best_cells(table).to_numpy(), few_cells(table).to_numpy()
     marks = pd.DataFrame(np.where(best, "textbf:--rwrap;", np.where(few, "textit:--rwrap;", "")), table.index, table.columns)
-    caption = table.attrs.get("caption", "")
+    caption, *note = _SENTENCE.split(table.attrs.get("caption", ""), maxsplit=1)
     table = shown(table)
     cells: list[Any] = [
         lambda value, text=text: _latex(text(value)) for text in (cell_format(column) for column in table.columns)
@@ -231,11 +238,28 @@ def latex(table: pd.DataFrame, label: str) -> str:
         multicol_align="c",
         multirow_align="t",
         column_format="l" * table.index.nlevels + "r" * len(table.columns),
-        position_float="centering",
-        caption=_latex(caption),
-        label=label,
     )
-    return _with_rules(text, table) if table.columns.nlevels > 1 else text
+    if table.columns.nlevels > 1:
+        text = _with_rules(text, table)
+    if _characters(table) > _PAGE:
+        text = f"\\resizebox{{\\textwidth}}{{!}}{{%\n{text.rstrip()}%\n}}\n"
+    lines = [
+        "\\begin{table*}",
+        "\\centering",
+        f"\\caption{{{_latex(caption)}}}",
+        f"\\label{{{label}}}",
+        "\\small",
+        text.rstrip(),
+    ]
+    lines += [f"\\par\\smallskip\n\\parbox{{\\textwidth}}{{\\footnotesize {_latex(part)}}}" for part in note]
+    return "\n".join([*lines, "\\end{table*}", ""])
+
+
+def _characters(table: pd.DataFrame) -> int:
+    """Return how many characters wide a table is when it is printed, with what stands between its columns."""
+    leading = [[name, *table.index.get_level_values(name)] for name in table.index.names]
+    cells = [[header(column), *map(cell_format(column), table.iloc[:, place])] for place, column in enumerate(table.columns)]
+    return sum(max(len(str(cell)) for cell in column) + _BETWEEN for column in (*leading, *cells))
 
 
 def _with_arrows(columns: pd.Index) -> pd.Index:
@@ -263,7 +287,7 @@ def write_table(table: pd.DataFrame, stem: str | os.PathLike[str]) -> tuple[Path
     The CSV file holds everything in full precision: each mean with the bounds of its interval and its n. With i levels of
     rows and c of columns, ``pandas.read_csv(path, header=list(range(c)), index_col=list(range(i)))`` reads it back; the
     paper's tables have two of columns. The others are rounded, and carry the caption. The LaTeX file needs the packages
-    booktabs and multirow.
+    booktabs, multirow and graphicx.
 
     Returns
     -------

@@ -171,6 +171,52 @@ def test_latex_is_a_booktabs_table_with_everything_escaped(table: pd.DataFrame) 
     assert {line.count("&") for line in body.splitlines() if "&" in line and "multicolumn" not in line} == {8}
 
 
+def _environments(text: str) -> list[tuple[str, str]]:
+    """Return each environment of a LaTeX text with those it stands in, outermost first; ends must meet their beginnings."""
+    inside: list[str] = []
+    found = []
+    for kind, name in re.findall(r"\\(begin|end)\{(.*?)\}", text):
+        if kind == "begin":
+            inside.append(name)
+            found.append((name, "/".join(inside)))
+        else:
+            assert inside.pop() == name
+    assert not inside
+    return found
+
+
+def _spans(line: str) -> int:
+    """Return how many columns a row of a tabular takes."""
+    cells = re.split(r"(?<!\\)&", line)
+    return sum(int((re.match(r"\s*\\multicolumn\{(\d+)\}", cell) or [0, 1])[1]) for cell in cells)
+
+
+@pytest.mark.parametrize("sets", [1, 6])
+def test_latex_fits_the_page_and_long_captions_become_notes(table: pd.DataFrame, sets: int) -> None:
+    wide = pd.concat([table.rename(columns={"demo": f"set {number}"}, level=0) for number in range(sets)], axis=1)
+    wide.attrs["caption"] = "Means (demo: n = 8 images, as in Fig. 5). PA is inpainting, 100 % of it. None is given a mask."
+    text = latex(wide, "tab:one")
+    assert [path for _, path in _environments(text)] == ["table*", "table*/tabular"]
+    parts = [
+        r"\begin{table*}",
+        r"\centering",
+        r"\caption{Means (demo: n = 8 images, as in Fig. 5).}",
+        r"\label{tab:one}",
+        r"\small",
+    ]
+    parts += [r"\begin{tabular}", r"\end{tabular}"]
+    note = r"\parbox{\textwidth}{\footnotesize PA is inpainting, 100 \% of it. None is given a mask.}"
+    places = [text.index(part) for part in (*parts, note, r"\end{table*}")]
+    assert places == sorted(places)
+    assert text.count("{") == text.count("}")
+    resized = "\\resizebox{\\textwidth}{!}{%\n\\begin{tabular}"
+    assert (resized in text, "\\end{tabular}%\n}\n" in text) == (sets == 6, sets == 6)
+    (form,) = re.findall(r"\\begin\{tabular\}\{(\w+)\}", text)
+    assert form == "lll" + "rrr" * sets
+    rows = text[text.index(r"\toprule") : text.index(r"\bottomrule")].splitlines()
+    assert {_spans(line) for line in rows if line.endswith(r"\\")} == {len(form)}
+
+
 def test_the_table_is_written_three_times_and_the_csv_holds_everything(table: pd.DataFrame, tmp_path: Path) -> None:
     table[("demo", "PSNR")] += 1 / 3
     paths = write_table(table, tmp_path / "tables" / "table_1")
