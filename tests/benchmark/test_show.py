@@ -161,7 +161,7 @@ def test_notes_of_the_recipe_stand_where_something_is_missing():
     said = _absent(TABLES.keys() - {"7", "parsing"}, noted, notes).split("\n\n")
     assert said == [
         "“Table VII: facial expressions” is left out. Nobody smiles.",
-        "“Face parsing by class” is left out, because no single class was scored (iou_...).",
+        "“Face parsing by class” is left out, because no single class was scored.",
         "Fig. 14 is left out. There is no parser.",
     ]
 

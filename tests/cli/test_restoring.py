@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -49,6 +51,35 @@ def test_nothing_restored_is_failed_work(tmp_path):
     assert "grey.png: no face: no face found by mtcnn" in done.stdout
 
 
+def test_a_photograph_that_may_not_be_read_is_listed(tmp_path, faces_folder, monkeypatch):
+    photos = photographs(tmp_path / "photos", faces_folder)
+    plain, read = os.access, Path.read_bytes
+    monkeypatch.setattr(
+        os, "access", lambda path, *more, **named: not str(path).endswith("0.png") and plain(path, *more, **named)
+    )
+
+    def read_bytes(path):
+        if path.name == "0.png":
+            raise PermissionError(13, "Permission denied")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    asked = ("--out", tmp_path / "out", "--pipeline", "bicubic", "--device", "cpu")
+    done = run("restore", photos / "0.png", photos / "1.png", *asked)
+    assert done.exit_code == 0, done.stderr
+    assert "0.png: not read: cannot be read: Permission denied" in done.stdout
+    assert "2 photographs; 1 not read, 1 face restored" in done.stdout
+
+
+def test_wide_faces_may_be_left_out(tmp_path, faces_folder):
+    photos = photographs(tmp_path / "photos", faces_folder, 1)
+    asked = ("restore", photos, "--out", tmp_path / "out", "--pipeline", "bicubic", "--device", "cpu")
+    done = run(*asked, "--max-face", "40")
+    assert done.exit_code == 1
+    assert "1 photograph; 1 face left out" in done.stdout
+    assert run(*asked, "--max-face", "0", "--overwrite").exit_code == 2
+
+
 def test_the_help_says_what_must_not_be_done_with_it():
     for command in ("restore", "edit"):
         said = " ".join(run(command, "--help").stdout.split())
@@ -67,7 +98,19 @@ def test_a_face_is_edited(tmp_path, faces_folder):
     again = run(*asked, "--landmarks", tmp_path / "out" / "landmarks-edited.csv", "--overwrite")
     assert again.exit_code == 0, again.stderr
     assert "landmarks moved by" in again.stdout
-    for wrong, said in ((("--mouth", "opne"), "did you mean 'open'"), ((), "nothing is to be changed")):
+    box = run(*asked, "--mouth", "open", "--mask-box", "100,150,200,200", "--lr-landmarks", "dlib", "--overwrite")
+    assert box.exit_code == 0, box.stderr
+    masks = tmp_path / "mask.png"
+    write_png(masks, np.full(read_image(faces_folder / "face_0.jpg").shape[:2], 255, np.uint8))
+    weights = ("--pipeline", "pro-uigan", "--weights", f"pro-uigan={tmp_path / 'run'}")
+    inverted = run(*asked, *weights, "--mouth", "open", "--mask", masks, "--invert-masks", "--overwrite")
+    assert "hides nothing" in inverted.stderr
+    for wrong, said in (
+        (("--mouth", "opne"), "did you mean 'open'"),
+        ((), "nothing is to be changed"),
+        (("--mouth", "open", "--lr-landmarks", "fan:none"), "none"),
+        (("--mouth", "open", "--mask-box", "1,2"), "expected --mask-box X0,Y0,X1,Y1"),
+    ):
         refused = run(*asked, *wrong, "--overwrite")
         assert refused.exit_code == 2
         assert said in refused.stderr
