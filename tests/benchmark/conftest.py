@@ -151,3 +151,9 @@ def others(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     monkeypatch.setattr(Paints, "given", [])
     monkeypatch.setattr(Searches, "loaded", [])
     return SimpleNamespace(paints=Paints, fails=Fails, searches=Searches, toy=module.Toy)
+
+
+@pytest.fixture
+def recipe(dataset_path, others):
+    """A recipe of two pipelines on one data set."""
+    return {"datasets": {"faces": str(dataset_path)}, "masks": ["square"], "pipelines": ["bicubic", "bicubic+paints"]}
