@@ -367,11 +367,12 @@ def _optional(name: str) -> Line:
 
 def _weights(name: str) -> Line:
     asset = assets.ASSETS[name]
+    needed_by = _NEEDED_BY.get(name) or asset.purpose  # weights of the package say themselves what they are for
     if assets.find(name) is not None:
-        return Line(name, "present", _NEEDED_BY[name])
+        return Line(name, "present", needed_by)
     size = sum(file.size for file in asset.files)
     how = _cannot_be_fetched(asset) or f"occface assets pull {name}{f' ({size / 1e6:.0f} MB)' if size else ''}"
-    return Line(name, "absent", f"{_NEEDED_BY[name]}; {how}")
+    return Line(name, "absent", f"{needed_by}; {how}")
 
 
 def _cannot_be_fetched(asset: assets.Asset) -> str:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import itertools
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from occface.errors import OccfaceError, UsageError
@@ -131,6 +133,13 @@ def _joblib_backend(backend: str, scheduler: str | None) -> Iterator[None]:
         yield
 
 
+def _standing_in(folder: str, function: Callable[[Job], Result], job: Job) -> Result:
+    """Do a job in a folder, from which relative paths in it lead."""
+    if Path.cwd() != Path(folder):
+        os.chdir(folder)
+    return function(job)
+
+
 def ordered_map(
     function: Callable[[Job], Result],
     jobs: Sequence[Job],
@@ -181,9 +190,11 @@ def ordered_map(
 
     with _joblib_backend(backend, scheduler):
         n_jobs = workers if backend == "loky" else -1
+        # Processes of this machine may be left from work that was begun in another folder.
+        here = functools.partial(_standing_in, str(Path.cwd()), function) if backend == "loky" else function
         try:
             yield from joblib.Parallel(n_jobs=n_jobs, return_as="generator", batch_size=1)(
-                joblib.delayed(function)(job) for job in jobs
+                joblib.delayed(here)(job) for job in jobs
             )
         except Exception as error:
             if type(error).__name__ in {"TerminatedWorkerError", "BrokenProcessPool"}:

@@ -1,6 +1,7 @@
 import os
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,6 +34,17 @@ def test_results_come_in_the_order_of_the_jobs_from_several_processes():
     results = list(ordered_map(late_first, list(range(8)), workers=2))
     assert [number for number, _ in results] == list(range(8))
     assert os.getpid() not in {process for _, process in results}
+
+
+def where(_):
+    return str(Path.cwd())
+
+
+def test_workers_stand_where_this_process_stands(tmp_path, monkeypatch):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        assert set(ordered_map(where, range(4), workers=2)) == {str(tmp_path / name)}
 
 
 def test_one_worker_is_this_process():
