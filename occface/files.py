@@ -6,7 +6,6 @@ Also hashing, and reading and writing of the two small formats that everything h
 from __future__ import annotations
 
 import contextlib
-import glob
 import hashlib
 import json
 import math
@@ -32,6 +31,7 @@ __all__ = [
     "sha256_bytes",
     "sha256_file",
     "sha256_json",
+    "unwritable",
     "write_bytes",
     "write_json",
     "write_text",
@@ -39,7 +39,12 @@ __all__ = [
 ]
 
 
-def _explain(path: Path, error: OSError) -> OccfaceError:
+#: How `atomic_path` names temporary files: of ``faces.h5``, by process 77, ``.faces.77.part.h5``.
+_TEMPORARY = re.compile(r"\.(.+)\.\d+\.part(\.[^.]*)?")
+
+
+def unwritable(path: str | os.PathLike[str], error: OSError) -> OccfaceError:
+    """Return the error that says why a file or folder could not be written, and what to do."""
     reason = error.strerror or ("No space left on device" if "No space left" in str(error) else first_line(error))
     return OccfaceError(
         f"could not write {path}: {reason}; nothing already there was changed; free space or name another place and run again"
@@ -58,7 +63,7 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _explain(folder, error) from error
+        raise unwritable(folder, error) from error
     return folder
 
 
@@ -83,29 +88,28 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.fsync(handle.fileno())
         temporary.replace(target)
     except OSError as error:
-        raise _explain(target, error) from error
+        raise unwritable(target, error) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
 
 
-def remove_leftovers(path: str | os.PathLike[str]) -> None:
-    """Remove the temporary files beside `path` that killed processes of this machine left."""
-    target = Path(path)
-    for left in target.parent.glob(f".{glob.escape(target.stem)}.*.part{glob.escape(target.suffix)}"):
-        process = left.name.removeprefix(f".{target.stem}.").partition(".")[0]
-        if process.isdecimal() and not _alive(int(process)):
+def remove_leftovers(folder: str | os.PathLike[str], *names: str, below: bool = False) -> None:
+    """Remove the temporary files that killed processes left, where nobody else writes: see `occface.locking.working_alone`.
+
+    Parameters
+    ----------
+    folder : path
+        Where they lie; it need not be there.
+    *names : str
+        Only those of files of these names; by default of all.
+    below : bool
+        Also in the folders below it.
+    """
+    for left in (Path(folder).rglob if below else Path(folder).glob)(".*.part*"):
+        found = _TEMPORARY.fullmatch(left.name)
+        if found and (not names or found[1] + (found[2] or "") in names) and left.is_file():
             left.unlink(missing_ok=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:

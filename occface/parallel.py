@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from occface import determinism
 from occface.errors import OccfaceError, UsageError
 from occface.registry import did_you_mean
 
@@ -133,10 +134,12 @@ def _joblib_backend(backend: str, scheduler: str | None) -> Iterator[None]:
         yield
 
 
-def _standing_in(folder: str, function: Callable[[Job], Result], job: Job) -> Result:
-    """Do a job in a folder, from which relative paths in it lead."""
-    if Path.cwd() != Path(folder):
+def _as_there(folder: str | None, repeatable: bool, function: Callable[[Job], Result], job: Job) -> Result:
+    """Do a job as the process that gives it would: in its folder, from which relative paths lead, and as repeatably."""
+    if folder is not None and Path.cwd() != Path(folder):
         os.chdir(folder)
+    if repeatable and not determinism.is_required():
+        determinism.require()
     return function(job)
 
 
@@ -183,6 +186,9 @@ def ordered_map(
     if backend == "loky" and (workers == 1 or len(jobs) <= 1):
         yield from map(function, jobs)
         return
+    # Processes of this machine may be left from work that was begun in another folder; a cluster's have folders of their own.
+    folder = str(Path.cwd()) if backend == "loky" else None
+    function = functools.partial(_as_there, folder, determinism.is_required(), function)
     if backend == "dask":
         yield from _dask_map(function, jobs, scheduler)
         return
@@ -190,11 +196,9 @@ def ordered_map(
 
     with _joblib_backend(backend, scheduler):
         n_jobs = workers if backend == "loky" else -1
-        # Processes of this machine may be left from work that was begun in another folder.
-        here = functools.partial(_standing_in, str(Path.cwd()), function) if backend == "loky" else function
         try:
             yield from joblib.Parallel(n_jobs=n_jobs, return_as="generator", batch_size=1)(
-                joblib.delayed(here)(job) for job in jobs
+                joblib.delayed(function)(job) for job in jobs
             )
         except Exception as error:
             if type(error).__name__ in {"TerminatedWorkerError", "BrokenProcessPool"}:

@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 
@@ -75,11 +74,34 @@ def test_yaml_makes_no_objects(tmp_path):
         files.read_yaml(tmp_path / "evil.yaml")
 
 
+_KILLED = """
+import os, sys
+from occface import files
+with files.atomic_path(sys.argv[1]) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), 9)
+"""
+
+
 def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
-    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead = subprocess.Popen([sys.executable, "-c", _KILLED, str(tmp_path / "a.rejected.csv")])
     dead.wait()
-    for name in (f".a.{dead.pid}.part.h5", f".a.{os.getpid()}.part.h5", f".ab.{dead.pid}.part.h5", ".a.mine.part.h5", "a.h5"):
+    assert [path.name for path in tmp_path.iterdir()] == [f".a.rejected.{dead.pid}.part.csv"]
+    kept = {".a.mine.part.h5", "a.h5", ".a.7.part.of.mine", "a.7.part.h5", "below"}
+    for name in (*kept - {"below"}, ".a.7.part.h5", ".ab.7.part.h5", ".a.7.part", "below/.a.7.part.h5"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    files.remove_leftovers(tmp_path / "a.h5")
-    left = {f".a.{os.getpid()}.part.h5", f".ab.{dead.pid}.part.h5", ".a.mine.part.h5", "a.h5"}
-    assert {path.name for path in tmp_path.iterdir()} == left
+    (tmp_path / ".folder.7.part").mkdir()
+
+    def left():
+        return {path.name for path in tmp_path.iterdir()} - {".folder.7.part"}
+
+    files.remove_leftovers(tmp_path, "a.h5", "a.rejected.csv")
+    assert left() == kept | {".ab.7.part.h5", ".a.7.part"}
+    files.remove_leftovers(tmp_path)
+    assert left() == kept
+    assert (tmp_path / "below" / ".a.7.part.h5").exists()
+    files.remove_leftovers(tmp_path, below=True)
+    assert not (tmp_path / "below" / ".a.7.part.h5").exists()
+    assert left() == kept
+    files.remove_leftovers(tmp_path / "absent")

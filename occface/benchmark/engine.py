@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import functools
 import logging
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 
-from occface import files, parallel, progress
+from occface import determinism, files, parallel, progress
+from occface.benchmark.outcome import Benchmark
 from occface.benchmark.plan import Plan, make_plan
-from occface.benchmark.recipe import load_recipe
+from occface.benchmark.recipe import Recipe, load_recipe
 from occface.benchmark.record import LIST
 from occface.benchmark.scoring import Score
 from occface.benchmark.steps import Place, Step
 from occface.benchmark.timing import Time
 from occface.errors import OccfaceError, UsageError, first_line
+from occface.locking import working_alone
 from occface.registry import did_you_mean
 from occface.training.devices import resolve
 
@@ -74,64 +74,6 @@ def _duration(seconds: float | None) -> str:
     if seconds is None:
         return "?"
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """What a benchmark left.
-
-    Attributes
-    ----------
-    folder : Path
-        ``scores/``, ``tables/``, ``figures/``, ``claims.csv``, ``report.html`` and more.
-    tables : dict of str to DataFrame
-        The tables that there are rows for, by their numbers: ``"1"``...
-    claims : DataFrame
-        What the paper says and what was measured.
-    printed : str
-        Tables and verdicts as text.
-    failed : int
-        Images that failed, scored ones and those that were only to be shown.
-    broken : dict of str to str
-        Steps that failed, and why.
-    """
-
-    folder: Path
-    tables: dict[str, pd.DataFrame]
-    claims: pd.DataFrame
-    printed: str
-    failed: int
-    broken: dict[str, str]
-
-    @property
-    def report(self) -> Path:
-        """The page to open in a browser."""
-        return self.folder / "report.html"
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values, for JSON: tables as records."""
-        return {
-            "folder": str(self.folder),
-            "report": str(self.report),
-            "failed": self.failed,
-            "broken": self.broken,
-            "tables": {number: _records(table) for number, table in self.tables.items()},
-            "claims": _records(self.claims),
-        }
-
-    def text(self) -> str:
-        """Return the tables and where the report is."""
-        return f"{self.printed}\n\nreport: {self.report}"
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    flat = table.reset_index() if table.index.names != [None] else table.copy()
-    flat.columns = ["/".join(str(part) for part in name if part) if isinstance(name, tuple) else name for name in flat.columns]
-    # JSON has no infinity, which the PSNR of a perfect result is.
-    records: list[dict[str, Any]] = (
-        flat.astype(object).where(flat.notna(), None).replace({math.inf: "inf", -math.inf: "-inf"}).to_dict("records")
-    )
-    return records
 
 
 def plan_benchmark(
@@ -212,8 +154,11 @@ def run_benchmark(
     parallel.check_backend(backend, scheduler)
     wanted = load_recipe(recipe)
     folder = Path(out)
-    if strategy != "only-cache":
-        plan = make_plan(wanted, folder, limit)  # refuses what cannot be before anything is written
+    if strategy == "only-cache":
+        return _shown(folder, wanted)
+    plan = make_plan(wanted, folder, limit)  # refuses what cannot be before anything is written
+    with working_alone(folder):
+        files.remove_leftovers(folder, below=True)
         place = Place(folder, device, workers, backend, scheduler)
         files.write_yaml(folder / "recipe.yaml", wanted.as_dict())
         broken = _carry_out(plan, place, strategy, limit)
@@ -225,6 +170,10 @@ def run_benchmark(
             raise OccfaceError(f"nothing was scored, {len(broken)} steps failed; the first: {name}: {why}")
         listed = {"scores": shown, "efficiency": timed, "notes": wanted.notes, "broken": broken}
         files.write_json(folder / "scores" / LIST, listed)
+        return _shown(folder, wanted)
+
+
+def _shown(folder: Path, wanted: Recipe) -> Benchmark:
     from occface.benchmark.show import show_benchmark  # it draws with matplotlib, which takes long to import
 
     return show_benchmark(folder, wanted)
@@ -384,7 +333,7 @@ def _said(step: Step, failure: Exception) -> str:
     if isinstance(failure, OccfaceError):
         return str(failure)
     log.debug("%s", step.name, exc_info=failure)
-    return f"{type(failure).__name__}: {first_line(failure)}"
+    return determinism.refusal(failure) or f"{type(failure).__name__}: {first_line(failure)}"
 
 
 def _run_by_name(job: tuple[str, Place, int | None, tuple[tuple[str, str], ...]]) -> list[tuple[str, float]]:

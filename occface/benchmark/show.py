@@ -24,8 +24,8 @@ from occface.benchmark.claims import (
     evaluate_claims,
     write_claims,
 )
-from occface.benchmark.engine import Benchmark
 from occface.benchmark.grids import draw_grids
+from occface.benchmark.outcome import Benchmark
 from occface.benchmark.paper import compare, pipeline_title
 from occface.benchmark.recipe import Recipe
 from occface.benchmark.record import Record

@@ -27,6 +27,7 @@ from occface.dataset.shards import Shard, make_shard, plan_shards, read_shards
 from occface.dataset.writer import assemble
 from occface.errors import OccfaceError, UsageError
 from occface.faces import align
+from occface.locking import working_alone
 from occface.sources import known_faces
 from occface.sources.base import Photo, Source
 from occface.sources.known_faces import KnownFace
@@ -135,24 +136,29 @@ def make_dataset(
     Raises
     ------
     UsageError
-        If the output exists, the unfinished work is another's, or the source holds no photographs.
+        If the output exists, another program is at work on it, the unfinished work is another's, or the source holds no
+        photographs.
     OccfaceError
         If no photograph could be used, or the disk is full; finished shards are kept.
     """
     output, config = Path(output), config or DatasetConfig()
     beside = {"preview": preview, "contact-sheet": contact_sheet, "write-faces": write_faces}
-    _check_beside({name: Path(path) for name, path in beside.items() if path}, source, output, config, resume or overwrite)
+    paths = {name: Path(path) for name, path in beside.items() if path}
+    _check_beside(paths, source, output, config, resume or overwrite)
     parallel.check_backend(backend, scheduler)
-    made = _make(source, output, config, workers, backend, scheduler, resume, overwrite)
-    made = dataclasses.replace(made, grid=describe_grid(DatasetFile(made.path), len(made.rejected)))
-    if preview is not None:
-        from occface.dataset.preview import preview_sheet  # it draws with matplotlib, which takes long to import
+    with working_alone(output.parent, output.name):
+        for path in (_rejected_path(output), *paths.values()):
+            files.remove_leftovers(path.parent, path.name)
+        made = _make(source, output, config, workers, backend, scheduler, resume, overwrite)
+        made = dataclasses.replace(made, grid=describe_grid(DatasetFile(made.path), len(made.rejected)))
+        if preview is not None:
+            from occface.dataset.preview import preview_sheet  # it draws with matplotlib, which takes long to import
 
-        preview_sheet(DatasetFile(made.path), preview)
-    if contact_sheet is not None:
-        write_contact_sheet(DatasetFile(made.path), contact_sheet)
-    if write_faces is not None:
-        known_faces.write_faces(write_faces, _known_faces(DatasetFile(made.path)))
+            preview_sheet(DatasetFile(made.path), preview)
+        if contact_sheet is not None:
+            write_contact_sheet(DatasetFile(made.path), contact_sheet)
+        if write_faces is not None:
+            known_faces.write_faces(write_faces, _known_faces(DatasetFile(made.path)))
     return made
 
 
@@ -207,7 +213,7 @@ def _make(
     needed += [*faces.LANDMARKERS.get(config.landmarker).assets, *config.on_lr().assets]
     assets.obtain([*source.assets, *needed])
     parts = _open_parts(output, request, resume, overwrite)
-    files.remove_leftovers(output)
+    files.remove_leftovers(parts)
     shards = plan_shards(photos, config)
     paths = [parts / f"part-{shard.number:06d}.npz" for shard in shards]
     _make_missing(shards, paths, functools.partial(make_shard, source=source, config=config), workers, backend, scheduler)

@@ -18,6 +18,7 @@ from occface import assets, files, images, progress
 from occface.dataset.schema import HR_SIZE
 from occface.errors import BadImageError, OccfaceError, UsageError, first_line
 from occface.images import encode_jpeg, encode_png
+from occface.locking import working_alone
 from occface.restoring import drawing
 from occface.restoring.holes import NOT_FOUND
 from occface.restoring.inputs import Listed, Photo, find_photos, read_photo
@@ -169,7 +170,10 @@ def restore_paths(
     photos = listed.photos
     _check(restorer, options)
     known = _known(options, photos)
-    with Record(Path(out), _request(restorer, options), resume=resume, overwrite=overwrite) as record:
+    with (
+        working_alone(out),
+        Record(Path(out), _request(restorer, options), resume=resume, overwrite=overwrite) as record,
+    ):
         missing = [photo for photo in photos if not record.is_done(photo)]
         done_before = len(photos) - len(missing)
         with progress.bar(len(photos), "restore", "photo", done_before) as bar:
@@ -388,6 +392,7 @@ def _write(
     old_ones = [*folder.glob("face-*.png"), *folder.glob("face-*-strip.jpg"), folder / "restored.jpg"]
     for old in old_ones:  # of a file that was another, or other options
         old.unlink(missing_ok=True)
+    files.remove_leftovers(folder)
     results = {number: outcome for number, outcome in made.items() if isinstance(outcome, Restoration)}
     for number, restored in results.items():
         for name, data in face_files(restored).items():

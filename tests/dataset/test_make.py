@@ -21,6 +21,7 @@ from occface.dataset.reader import DatasetFile
 from occface.dataset.shards import make_shard, plan_shards
 from occface.dataset.verify import verify
 from occface.errors import OccfaceError, UsageError
+from occface.locking import working_alone
 from occface.sources.folder import FolderSource
 
 CONFIG = DatasetConfig(test=2, seed=7)
@@ -213,6 +214,21 @@ def test_killed_half_way_and_resumed_gives_the_same_bytes(tmp_path, many_faces):
     subprocess.run([*command, *options, "--resume"], check=True, capture_output=True)
     assert files.sha256_file(tmp_path / "killed.h5") == files.sha256_file(whole.path)
     assert not parts.exists()
+
+
+def test_a_file_is_made_by_one_at_a_time_and_what_a_killed_one_left_goes(tmp_path, faces_folder, monkeypatch):
+    source, faces = FolderSource(str(faces_folder)), tmp_path / "faces.csv"
+    with working_alone(tmp_path, "a.h5"), pytest.raises(UsageError, match=r"another occface is at work on .*a\.h5"):
+        make_dataset(source, tmp_path / "a.h5", CONFIG, overwrite=True)
+    monkeypatch.setattr(make_module, "assemble", refuse)
+    with pytest.raises(OccfaceError, match="no room left"):
+        make_dataset(source, tmp_path / "a.h5", CONFIG)
+    monkeypatch.undo()
+    for left in ("a.7.part.h5", "a.rejected.7.part.csv", "faces.7.part.csv", "b.7.part.h5"):
+        (tmp_path / f".{left}").touch()
+    (tmp_path / "a.h5.parts" / ".part-000000.7.part.npz").touch()
+    make_dataset(source, tmp_path / "a.h5", CONFIG, resume=True, write_faces=faces)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.h5", "a.rejected.csv", "faces.csv", ".b.7.part.h5"}
 
 
 def test_unfinished_work_of_other_options_is_not_gone_on_with(tmp_path, faces_folder):

@@ -11,8 +11,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from occface import files
 from occface.errors import OccfaceError, UsageError
 from occface.images import read_image, write_png
+from occface.locking import working_alone
 from occface.restoring import folder as folders
 from occface.restoring.folder import RestoreOptions, restore_paths
 from occface.restoring.masks import MaskRequest
@@ -122,6 +124,36 @@ def test_results_of_other_options_are_not_gone_on_with(tmp_path, photos, restore
         restore_paths([photo], tmp_path / "out", restorer, resume=True)
     assert (tmp_path / "out" / "crowd.png" / "face-1-mask.png").exists()
     restore_paths([photo], tmp_path / "out", restorer, overwrite=True)
+    assert not (tmp_path / "out" / "crowd.png" / "face-1-mask.png").exists()
+
+
+def test_a_folder_is_restored_into_by_one_at_a_time_and_what_a_killed_one_left_goes(tmp_path, photos, restorer):
+    out = tmp_path / "out"
+    with working_alone(out), pytest.raises(UsageError, match=r"another occface is at work in .*out: wait"):
+        restore_paths([photos], out, restorer)
+    for left in (out / ".journal.7.part.jsonl", out / "crowd.png" / ".face-1-lr.7.part.png"):
+        left.parent.mkdir(exist_ok=True)
+        left.touch()
+    restore_paths([photos], out, restorer)
+    assert not list(out.rglob(".*"))
+
+
+def test_a_kill_as_results_are_replaced_leaves_none_that_pass_for_the_new_ones(tmp_path, photos, restorer, monkeypatch):
+    mouth = RestoreOptions(Finder(masks=MaskRequest(region="mouth")))
+    restore_paths([photos], tmp_path / "out", restorer, mouth)
+    plain = files.write_bytes
+
+    def ends(path, data):
+        if path.name == "journal.jsonl":  # the first thing behind the new request
+            raise KeyboardInterrupt
+        plain(path, data)
+
+    monkeypatch.setattr(files, "write_bytes", ends)
+    with pytest.raises(KeyboardInterrupt):
+        restore_paths([photos], tmp_path / "out", restorer, overwrite=True)
+    monkeypatch.undo()
+    assert not (tmp_path / "out" / "results.csv").exists()
+    restore_paths([photos], tmp_path / "out", restorer, resume=True)
     assert not (tmp_path / "out" / "crowd.png" / "face-1-mask.png").exists()
 
 
