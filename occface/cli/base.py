@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from occface import determinism
 from occface.errors import OccfaceError, UsageError, first_line
 
 __all__ = ["CONTEXT", "Commands", "OneCommand", "common", "list_of", "places_of", "print_result", "settings_of"]
@@ -32,6 +33,11 @@ def _say_less(context: click.Context, _: click.Parameter, given: bool) -> None:
 
 def _show_traceback(context: click.Context, _: click.Parameter, given: bool) -> None:
     context.find_root().meta["occface.debug"] = context.find_root().meta.get("occface.debug") or given
+
+
+def _compute_repeatably(context: click.Context, _: click.Parameter, given: bool) -> None:
+    if given:  # while the line is read: ahead of the libraries, which read the environment when they are imported
+        determinism.require()
 
 
 def _flags(hidden: bool = False) -> list[click.Parameter]:
@@ -63,6 +69,8 @@ def _said(error: BaseException) -> str:
         return f"{error.format_message()} See `{place} --help`."
     if isinstance(error, OccfaceError | OSError | click.ClickException):
         return str(error)
+    if (refused := determinism.refusal(error)) is not None:
+        return refused
     return f"unexpected {type(error).__name__}: {first_line(error)}; --debug shows where, please report it"
 
 
@@ -104,6 +112,13 @@ def common(*names: str) -> Callable[[Command], Command]:
         "seed": click.option("--seed", type=int, default=0, help="Seed of all that is random."),
         "workers": click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: all processors]"),
         "device": click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps."),
+        "deterministic": click.option(
+            "--deterministic",
+            is_flag=True,
+            expose_value=False,
+            callback=_compute_repeatably,
+            help="Compute so that every run gives the same bits, or fail: one thread a process (docs/training.md).",
+        ),
         "resume": click.option("--resume", is_flag=True, help="Go on with unfinished work."),
         "overwrite": click.option("--overwrite", is_flag=True, help="Replace what is there."),
         "limit": click.option("--limit", type=click.IntRange(min=1), help="Take the first so many photographs only."),

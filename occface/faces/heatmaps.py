@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from occface.errors import UsageError
 from occface.faces.align import CROP_BOX, CROP_SIZE
 from occface.faces.fan import frame, peaks, published_network
-from occface.faces.trained_fan import seen_heatmaps
 from occface.networks.fan import FAN
 from occface.registry import did_you_mean
 
@@ -20,9 +19,11 @@ __all__ = [
     "LANDMARK_SETS",
     "FanHeatmaps",
     "TrainedFanHeatmaps",
+    "enlarged",
     "expected_places",
     "gaussian_heatmaps",
     "read_landmarks",
+    "seen_heatmaps",
 ]
 
 _ALL = tuple(range(68))
@@ -204,6 +205,44 @@ class FanHeatmaps(nn.Module):
             return F.interpolate(maps.float(), size=(size, size), mode="bilinear", align_corners=False).clamp(0, 1)
         seen = _sampled((images.float() + 1) / 2, self.framed_grid, _FAN_INPUT, "reflection")
         return _sampled(self.network(seen).float(), self.crop_grid, size, "zeros").clamp(0, 1)
+
+
+def enlarged(images: Tensor, size: int = CROP_SIZE) -> Tensor:
+    """Return faces as a network that was trained on 128 crops is shown them: bicubic (a = -0.5), in the range that they had.
+
+    Parameters
+    ----------
+    images : Tensor
+        (B, 3, N, N) RGB in [-1, 1].
+    size : int
+        The side to bring them to; images of that size stay as they are.
+    """
+    if images.shape[-1] == size:
+        return images
+    return F.interpolate(images.float(), size=(size, size), mode="bicubic", antialias=True).clamp(-1, 1)
+
+
+def seen_heatmaps(network: nn.Module, images: Tensor, size: int = 64) -> Tensor:
+    """Return what a network that was trained on 128 crops sees in aligned faces of any size, with gradients.
+
+    Parameters
+    ----------
+    network : Module
+        A FAN with ``pooled=False``.
+    images : Tensor
+        (B, 3, N, N) RGB in [-1, 1].
+    size : int
+        Height and width of the maps; the network's own are of 64.
+
+    Returns
+    -------
+    Tensor
+        (B, 68, size, size), around [0, 1], not clamped.
+    """
+    maps: Tensor = network((enlarged(images) + 1) / 2)
+    if maps.shape[-1] == size:
+        return maps
+    return F.interpolate(maps.float(), size=(size, size), mode="bilinear", antialias=True)
 
 
 class TrainedFanHeatmaps(nn.Module):

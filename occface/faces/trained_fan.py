@@ -20,56 +20,11 @@ from occface.images import to_float
 from occface.networks.inference import one_thread
 
 if TYPE_CHECKING:
-    from torch import Tensor
-    from torch.nn import Module
-
     from occface.networks.fan import FAN
 
-__all__ = ["TrainedFanLandmarks", "enlarged", "named", "seen_heatmaps"]
+__all__ = ["TrainedFanLandmarks", "named"]
 
 _PREFIX = "fan:"
-
-
-def enlarged(images: Tensor, size: int = 128) -> Tensor:
-    """Return LR faces as the network is shown them: bicubic (a = -0.5), in the range that they had.
-
-    Parameters
-    ----------
-    images : Tensor
-        (B, 3, N, N) RGB in [-1, 1].
-    size : int
-        The side to bring them to; images of that size stay as they are.
-    """
-    from torch.nn.functional import interpolate
-
-    if images.shape[-1] == size:
-        return images
-    return interpolate(images.float(), size=(size, size), mode="bicubic", antialias=True).clamp(-1, 1)
-
-
-def seen_heatmaps(network: Module, images: Tensor, size: int = 64) -> Tensor:
-    """Return what a network that was trained on 128 crops sees in aligned faces of any size, with gradients.
-
-    Parameters
-    ----------
-    network : Module
-        A FAN with ``pooled=False``.
-    images : Tensor
-        (B, 3, N, N) RGB in [-1, 1].
-    size : int
-        Height and width of the maps; the network's own are of 64.
-
-    Returns
-    -------
-    Tensor
-        (B, 68, size, size), around [0, 1], not clamped.
-    """
-    from torch.nn.functional import interpolate
-
-    maps: Tensor = network((enlarged(images) + 1) / 2)
-    if maps.shape[-1] == size:
-        return maps
-    return interpolate(maps.float(), size=(size, size), mode="bilinear", antialias=True)
 
 
 @dataclass(frozen=True)
@@ -110,7 +65,7 @@ class TrainedFanLandmarks:
 
     def on_lr(self, lr: np.ndarray) -> np.ndarray:
         """Return (68, 2) float32 landmarks, in pixels of the 128 crop, of an aligned LR face, uint8 (16, 16, 3)."""
-        from occface.faces.heatmaps import read_landmarks
+        from occface.faces.heatmaps import read_landmarks, seen_heatmaps
 
         network, decoding = _network(self)
         with one_thread():

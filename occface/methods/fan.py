@@ -15,9 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from occface.errors import UsageError
-from occface.faces.heatmaps import DECODINGS, expected_places, gaussian_heatmaps, read_landmarks
+from occface.faces.heatmaps import (
+    DECODINGS,
+    enlarged,
+    expected_places,
+    gaussian_heatmaps,
+    read_landmarks,
+    seen_heatmaps,
+)
 from occface.faces.landmarks import nrmse
-from occface.faces.trained_fan import enlarged, seen_heatmaps
 from occface.methods.base import Batch, Config, Phase, Role, TrainableMethod, evaluating
 from occface.methods.schedules import cosine_fall
 from occface.networks.fan import FAN

@@ -22,6 +22,7 @@ __all__ = [
     "initialise",
     "norm_layer",
     "stem",
+    "unpooled",
 ]
 
 Norm = Literal["batch", "group", "none"]
@@ -154,3 +155,32 @@ def initialise(network: nn.Module) -> None:
     for part in network.modules():
         if isinstance(part, QuietStart):
             part.settle()
+
+
+def unpooled(x: Tensor, places: Tensor) -> Tensor:
+    """Return maxima at the places that they came from, and 0 elsewhere.
+
+    As `torch.nn.functional.max_unpool2d` does for windows of two that do not overlap. That one is never repeatable in torch's
+    eyes, for places might be named twice, and its size is fixed when a network is traced.
+
+    Parameters
+    ----------
+    x : Tensor
+        (B, C, H, W).
+    places : Tensor
+        (B, C, H, W) integers, each of them once, into planes of 2H x 2W: what ``max_pool2d_with_indices(..., 2)`` gave.
+
+    Returns
+    -------
+    Tensor
+        (B, C, 2H, 2W).
+
+    Examples
+    --------
+    >>> unpooled(torch.tensor([[[[5.0]]]]), torch.tensor([[[[2]]]]))
+    tensor([[[[0., 0.],
+              [5., 0.]]]])
+    """
+    height, width = x.shape[-2:]
+    wide = torch.zeros_like(x).repeat(1, 1, 2, 2).flatten(2)
+    return wide.scatter(2, places.flatten(2), x.flatten(2)).unflatten(2, (2 * height, 2 * width))

@@ -9,8 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from occface.errors import UsageError
-from occface.faces.heatmaps import expected_places, gaussian_heatmaps
-from occface.faces.trained_fan import enlarged
+from occface.faces.heatmaps import enlarged, expected_places, gaussian_heatmaps
 from occface.methods.fan import VIEWS, FanMethod
 
 

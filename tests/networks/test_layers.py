@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
 from occface.errors import UsageError
-from occface.networks.layers import ResidualBlock, enlarged, initialise, norm_layer
+from occface.networks.layers import ResidualBlock, enlarged, initialise, norm_layer, unpooled
 
 
 @pytest.mark.parametrize("norm", ["batch", "group", "none"])
@@ -54,3 +55,14 @@ def test_enlarged_is_pillows_bicubic_and_keeps_the_range():
     got = enlarged(torch.from_numpy(face)[None, None])
     torch.testing.assert_close(got[0, 0], torch.from_numpy(wanted).clamp(-1, 1), atol=1e-5, rtol=0)
     assert enlarged(torch.zeros(2, 3, 16, 16), 64).shape == (2, 3, 64, 64)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_unpooling_is_torchs_own(layout):
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 8, 12).contiguous(memory_format=layout).requires_grad_()
+    pooled, places = F.max_pool2d_with_indices(x, [2, 2])
+    ours, theirs = unpooled(pooled, places), F.max_unpool2d(pooled, places, [2, 2])
+    assert torch.equal(ours, theirs)
+    weights = torch.randn(2, 3, 8, 12)
+    assert torch.equal(*(torch.autograd.grad((made * weights).sum(), x, retain_graph=True)[0] for made in (ours, theirs)))
