@@ -29,6 +29,7 @@ from occface.methods.weights import load_method
 from occface.metrics import psnr, ssim, stlpips
 
 SIZES = (32, 64, 128)
+_AT_ONCE = 64
 
 
 def enlarged(pictures: torch.Tensor, size: int) -> torch.Tensor:
@@ -38,12 +39,17 @@ def enlarged(pictures: torch.Tensor, size: int) -> torch.Tensor:
     return F.interpolate(pictures, size=(size, size), mode="bicubic", align_corners=False).clamp(-1, 1)
 
 
-def made_by(run: Path | None, name: str, batch: Batch) -> list[torch.Tensor]:
+def made_by(run: str | None, name: str, batch: Batch) -> list[torch.Tensor]:
     """Return the pictures of the three stages: a run's, or bicubic ones of the LR face `name`."""
     if run is None:
         return [enlarged(batch[name], size) for size in SIZES]
     method = load_method(run).method
-    return list(method.results(batch).values())  # type: ignore[attr-defined]
+    made: list[list[torch.Tensor]] = []
+    with torch.inference_mode():
+        for start in tqdm(range(0, len(batch["lr"]), _AT_ONCE), str(run), disable=None):
+            some = {key: value[start : start + _AT_ONCE] for key, value in batch.items()}
+            made.append(list(method.results(some).values()))  # type: ignore[attr-defined]
+    return [torch.cat(stage) for stage in zip(*made, strict=True)]
 
 
 def rows(name: str, stages: list[torch.Tensor], hr: torch.Tensor, kinds: list[str]) -> Iterator[dict[str, Any]]:
@@ -62,33 +68,58 @@ def rows(name: str, stages: list[torch.Tensor], hr: torch.Tensor, kinds: list[st
             yield {"method": name, "mask": kind, "stage": number, "n": len(chosen), **means}
 
 
-def sheet(columns: dict[str, torch.Tensor], chosen: list[int]) -> np.ndarray:
-    """Return a picture with a row per face and a column per method, named above."""
+def sheet(columns: dict[str, torch.Tensor], chosen: list[int], across: int = 1) -> np.ndarray:
+    """Return a picture with `across` faces in a row, of each a column per method, named above."""
     from PIL import Image, ImageDraw
 
-    cells = [np.concatenate(list(to_uint8(enlarged(made[chosen], 128))), axis=0) for made in columns.values()]
-    title = Image.new("RGB", (128 * len(cells), 20), "white")
+    parts = np.array_split(np.asarray(chosen), across)
+    height = 128 * len(parts[0])
+    cells = []
+    for part in parts:
+        for made in columns.values():
+            column = np.concatenate(list(to_uint8(enlarged(made[part], 128))), axis=0)
+            cells.append(np.pad(column, ((0, height - len(column)), (0, 0), (0, 0)), constant_values=255))
+        cells.append(np.full((height, 8, 3), 255, np.uint8))
+    body = np.concatenate(cells[:-1], axis=1)
+    title = Image.new("RGB", (body.shape[1], 20), "white")
     draw = ImageDraw.Draw(title)
-    for place, name in enumerate(columns):
-        draw.text((128 * place + 4, 3), name, fill="black", font=font(12))
-    return np.concatenate([np.asarray(title), np.concatenate(cells, axis=1)], axis=0)
+    for place in range(len(parts)):
+        for number, name in enumerate(columns):
+            draw.text((place * (128 * len(columns) + 8) + 128 * number + 4, 3), name, fill="black", font=font(12))
+    return np.concatenate([np.asarray(title), body], axis=0)
+
+
+def drawn(faces: int, kinds: int, count: int, seed: int | None) -> list[int]:
+    """Return which pairs are shown, mask types in turn: faces evenly through the split, or drawn at random by a seed."""
+    count = min(count, faces)
+    if seed is None:
+        chosen = np.linspace(0, faces - 1, count).round().astype(int)
+    else:
+        chosen = np.random.default_rng(seed).choice(faces, count, replace=False)
+    return (chosen * kinds + np.arange(count) % kinds).tolist()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("runs", nargs="+", help="run folders, or shipped:NAME")
     parser.add_argument("--split", default="test")
     parser.add_argument("--sheet", type=Path, help="draw faces into this PNG")
     parser.add_argument("--faces", type=int, default=8, help="faces on the sheet")
+    parser.add_argument("--across", type=int, default=1, help="so many of them in a row")
+    parser.add_argument(
+        "--random", type=int, metavar="SEED", help="draw them at random; else they are evenly through the split"
+    )
+    parser.add_argument("--pairs", type=int, help="score so many pairs only")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
     assets.obtain(["stlpips-alex"])
     pairs = FacePairs(DatasetFile(options.data), options.split)
-    batch = collate([pairs[number] for number in range(len(pairs))])
-    kinds = [pairs.masks[number % len(pairs.masks)] for number in range(len(pairs))]
-    candidates: list[tuple[str, Path | None, str]] = [("bicubic", None, "lr"), ("bicubic, clean LR", None, "lr_clean")]
-    candidates += [(run.name, run, "") for run in options.runs]
+    count = min(options.pairs or len(pairs), len(pairs))
+    batch = collate([pairs[number] for number in range(count)])
+    kinds = [pairs.masks[number % len(pairs.masks)] for number in range(count)]
+    candidates: list[tuple[str, str | None, str]] = [("bicubic", None, "lr"), ("bicubic, clean LR", None, "lr_clean")]
+    candidates += [(Path(run).name, run, "") for run in options.runs]
     figures: list[dict[str, Any]] = []
     columns = {"occluded LR": F.interpolate(batch["lr"], size=128, mode="nearest")}
     for name, run, lr in candidates:
@@ -97,9 +128,8 @@ def main() -> None:
         figures += rows(name, made, batch["hr"], kinds)
     if options.sheet:
         columns["HR"] = batch["hr"]
-        chosen = np.linspace(0, len(pairs) - 1, options.faces).round().astype(int)
-        chosen = chosen - chosen % 2 + np.arange(len(chosen)) % 2 * (len(pairs.masks) > 1)  # mask types in turn
-        images.write_png(options.sheet, sheet(columns, chosen.tolist()))
+        chosen = drawn(count // len(pairs.masks), len(pairs.masks), options.faces, options.random)
+        images.write_png(options.sheet, sheet(columns, chosen, options.across))
     if options.json:
         print(json.dumps({"data": pairs.data.content_hash, "split": options.split, "rows": figures}))
         return

@@ -38,6 +38,7 @@ __all__ = [
     "require",
     "run_folder",
     "shipped",
+    "shipped_names",
 ]
 
 log = logging.getLogger("occface")
@@ -239,6 +240,11 @@ def shipped(folder: Path = SHIPPED) -> dict[str, Asset]:
 ASSETS |= shipped()
 
 
+def shipped_names() -> list[str]:
+    """Return the names of the weights that come with the package."""
+    return [asset.name for asset in ASSETS.values() if asset.origin.startswith(_SHIPPED_ORIGIN)]
+
+
 def run_folder(named: str | os.PathLike[str]) -> Path:
     """Return the folder of weights that a user names: a path as it is, ``shipped:NAME`` that of weights of the package.
 
@@ -258,7 +264,7 @@ def run_folder(named: str | os.PathLike[str]) -> Path:
     if not text.startswith(_SHIPPED_PREFIX):
         return Path(named)
     name = text.removeprefix(_SHIPPED_PREFIX)
-    known = [asset.name for asset in ASSETS.values() if asset.origin.startswith(_SHIPPED_ORIGIN)]
+    known = shipped_names()
     if name not in known:
         raise UsageError(f"no weights '{name}' come with this version of occface: {did_you_mean(name, known)}")
     return next(iter(require(name).values())).parent

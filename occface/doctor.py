@@ -240,7 +240,7 @@ def _restoration() -> dict[str, Any]:
     import numpy as np
     from PIL import Image
 
-    from occface.restoring.loading import SHIPPED
+    from occface.restoring.loading import shipped_restorers
     from occface.restoring.restorer import Restorer
 
     across, down = np.meshgrid(np.arange(16), np.arange(16))
@@ -250,7 +250,7 @@ def _restoration() -> dict[str, Any]:
     apart = int(np.abs(made.astype(int) - expected).max())
     if apart > 2:
         raise ValueError(f"a restored ramp is {apart} of 255 away from what Pillow makes of it")
-    return {"shipped": sorted(path.parent.name for path in SHIPPED.glob("*/weights.safetensors"))}
+    return {"shipped": sorted(shipped_restorers())}
 
 
 def _hdf5() -> None:

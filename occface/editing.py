@@ -28,6 +28,7 @@ from occface import files
 from occface.errors import BadImageError, UsageError
 from occface.faces.align import CROP_SIZE
 from occface.images import write_png
+from occface.locking import working_alone
 from occface.restoring.drawing import heatmap_picture, panel, with_points
 from occface.restoring.inputs import Photo, read_photo
 from occface.restoring.landmark_edits import EDITS, Edit, moved, moved_within_bounds
@@ -176,9 +177,10 @@ def edit_face(
 
     Examples
     --------
-    >>> restorer = Restorer.from_pretrained("runs/pro-uigan")  # doctest: +SKIP
-    >>> restored = restorer.restore(face)  # doctest: +SKIP
-    >>> edit_face(restorer, restored.thumbnail, [Edit("mouth", "smile")]).edited.result  # doctest: +SKIP
+    >>> restorer = Restorer.from_pretrained()
+    >>> restored = restorer.restore(np.full((24, 24, 3), 200, np.uint8))
+    >>> edit_face(restorer, restored.thumbnail, [Edit("mouth", "smile")]).edited.result.shape
+    (128, 128, 3)
     """
     if not 1 <= stage <= 3:
         raise UsageError(f"expected a stage from 1 to 3 to move landmarks ahead of, got {stage}")
@@ -308,16 +310,31 @@ def edit_file(
     Raises
     ------
     UsageError
-        As `edit_face` says, if the photograph cannot be used, or the folder holds an edited face already.
+        As `edit_face` says, if the photograph cannot be used, or the folder holds an edited face already, or another program is
+        at work in it.
     OccfaceError
         If the folder cannot be written.
     """
     folder = Path(out)
+    with working_alone(folder):
+        return _edit_file(Path(path), folder, restorer, finder, edits, landmarks, stage, overwrite)
+
+
+def _edit_file(
+    path: Path,
+    folder: Path,
+    restorer: Restorer,
+    finder: Finder,
+    edits: Sequence[Edit],
+    landmarks: np.ndarray | None,
+    stage: int,
+    overwrite: bool,
+) -> EditedFile:
     if (folder / "panel.png").exists() and not overwrite:
         raise UsageError(f"{folder} holds an edited face already: name another folder, or replace it by --overwrite")
     try:
-        image, _ = read_photo(Photo(Path(path).name, Path(path)))
-        face = finder.find(image, restorer.degradation, restorer.landmarker, Path(path).name)[0]
+        image, _ = read_photo(Photo(path.name, path))
+        face = finder.find(image, restorer.degradation, restorer.landmarker, path.name)[0]
     except BadImageError as error:
         raise UsageError(f"{path} cannot be edited: {error}") from error
     if face.thumbnail is None:
@@ -325,6 +342,7 @@ def edit_file(
     done = edit_face(restorer, face.thumbnail, edits, landmarks=landmarks, stage=stage, find=finder.masks.find)
     assert done.original.landmarks is not None  # else edit_face refuses
     assert done.edited.landmarks is not None
+    (folder / "panel.png").unlink(missing_ok=True)  # it shows that all the others are there, and of one face
     write_png(folder / "original.png", done.original.result)
     write_png(folder / "edited.png", done.edited.result)
     files.write_text(folder / "landmarks.csv", landmarks_text(done.original.landmarks))

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from occface import files
 from occface.errors import OccfaceError, UsageError, first_line
+from occface.locking import working_alone
 from occface.methods.base import TrainableMethod
 from occface.methods.weights import LoadedMethod, load_method
 from occface.registry import did_you_mean
@@ -48,8 +48,7 @@ class _Traceable(TorchFunctionMode):
     """Says to tracers what they cannot say otherwise, with the same numbers.
 
     What seeded generators draw is kept, and given again: a tracer would write down that random numbers are drawn, but not by
-    which generator. GFC fills holes with the same noise every time, so the noise itself belongs in the file. And unpooling,
-    which torch's tracers tie to the example's size, becomes the scattering that it is.
+    which generator. GFC fills holes with the same noise every time, so the noise itself belongs in the file.
     """
 
     def __init__(self) -> None:
@@ -60,8 +59,6 @@ class _Traceable(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Return what a call returns; of one that draws by a generator, what it drew the first time."""
         kwargs = kwargs or {}
-        if func is F.max_unpool2d and args[2] in (2, [2, 2]) and not any(kwargs.values()):
-            return _unpooled(*args[:2])
         if func not in {torch.rand, torch.randn} or kwargs.get("generator") is None:
             return func(*args, **kwargs)
         if self.place is None:
@@ -76,13 +73,6 @@ class _Traceable(TorchFunctionMode):
         self.place = 0
         with self:
             yield
-
-
-def _unpooled(x: Tensor, places: Tensor) -> Tensor:
-    """Return what pooling by two made of (B,C,2H,2W), (B,C,H,W), at the places in 2H x 2W that it came from, 0 elsewhere."""
-    height, width = x.shape[-2:]
-    wide = torch.zeros_like(x).repeat(1, 1, 2, 2).flatten(2)
-    return wide.scatter(2, places.flatten(2), x.flatten(2)).unflatten(2, (2 * height, 2 * width))
 
 
 class Exportable(nn.Module):
@@ -229,7 +219,7 @@ def export(
         raise UsageError(f"{target} exists already: name another file, or replace it by --overwrite")
     loaded = load_method(run)
     network = _network(loaded)
-    with files.atomic_path(target) as temporary:
+    with working_alone(target.parent, target.name), files.atomic_path(target) as temporary:
         try:
             with _quiet():
                 FORMATS[form](network, temporary)

@@ -11,6 +11,7 @@ from occface.errors import OccfaceError, UsageError
 from occface.faces.heatmaps import expected_places, gaussian_heatmaps
 from occface.faces.measures import measure
 from occface.images import read_image, write_png
+from occface.locking import working_alone
 from occface.methods.prouigan import ProUIGAN
 from occface.methods.weights import save_weights
 from occface.restoring.landmark_edits import moved_within_bounds
@@ -182,6 +183,8 @@ def test_a_photographs_largest_face_is_edited(restorer, face, faces_folder, tmp_
     assert shut.text().endswith("; done only until lips or lids meet: mouth close")
     with pytest.raises(UsageError, match="holds an edited face already"):
         edit_file(faces_folder / "face_0.jpg", tmp_path / "out", restorer, Finder(), edits)
+    with working_alone(tmp_path / "out"), pytest.raises(UsageError, match="another occface is at work in"):
+        edit_file(faces_folder / "face_0.jpg", tmp_path / "out", restorer, Finder(), edits, overwrite=True)
     wanted = read_landmarks_file(tmp_path / "out" / "landmarks-edited.csv")
     edit_file(faces_folder / "face_0.jpg", tmp_path / "b", restorer, Finder(), [], landmarks=wanted)
     assert (
@@ -190,6 +193,7 @@ def test_a_photographs_largest_face_is_edited(restorer, face, faces_folder, tmp_
     write_png(tmp_path / "grey.png", np.full((90, 90, 3), 90, np.uint8))
     with pytest.raises(UsageError, match="cannot be edited: no face found"):
         edit_file(tmp_path / "grey.png", tmp_path / "c", restorer, Finder(), edits)
+    assert not (tmp_path / "c").exists()
     (tmp_path / "file").write_text("")
     with pytest.raises(OccfaceError, match="could not write"):
         edit_file(faces_folder / "face_0.jpg", tmp_path / "file", restorer, Finder(), edits)

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from occface.cli import main
 from occface.errors import OccfaceError, UsageError
 from occface.exporting import Exportable, export
+from occface.locking import working_alone
 from occface.methods import METHODS
 from occface.methods.weights import load_method
 from tests.restoring.untrained import save_untrained
@@ -122,6 +123,8 @@ def test_the_command(run_of, tmp_path):
     again = CliRunner().invoke(main, asked)
     assert again.exit_code == 2
     assert "exists already" in again.stderr
+    with working_alone(tmp_path, "a.pt"):
+        assert "another occface is at work on" in CliRunner().invoke(main, [*asked, "--overwrite"]).stderr
     assert "takes lr (batch, 3, 16, 16)" in CliRunner().invoke(main, [*asked, "--overwrite"]).stdout
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
 from occface import assets, files
 from occface.errors import AssetError, UsageError
 from occface.faces.trained_fan import named
+from occface.methods import METHODS
 from occface.methods.fan import FanMethod
 from occface.methods.weights import load_method, save_weights
 
@@ -98,3 +100,35 @@ def test_every_pin_of_the_package_holds():
     assert "face-parser" in assets.shipped()
     for name in assets.shipped():
         assert load_method(f"shipped:{name}").trained
+
+
+def test_what_a_benchmark_measured_stands_in_the_cards(package, shipping, tmp_path, monkeypatch):
+    method = METHODS.get("fsrnet").build("test")
+    save_weights(files.make_folder(tmp_path / "fsrnet"), method.generator, {"method": "fsrnet", "config": method.config})
+    shipping.ship(tmp_path / "fsrnet", "fsrnet", "a test", package)
+    for name, asset in assets.shipped(package).items():
+        monkeypatch.setitem(assets.ASSETS, name, asset)
+    monkeypatch.setattr(shipping, "shipped_restorers", lambda: {"fsrnet": "shipped:fsrnet"})
+    rows = [
+        {"dataset": "real", "mask_type": "square", "pipeline": pipeline, "identity": "", "image": f"{n}.png"}
+        | {"psnr": 20.0 + n + extra, "ssim": 0.5, "stlpips": 0.25}
+        for pipeline, extra in (("fsrnet+gfc", 0.0), ("bicubic", -3.0))
+        for n in range(5)
+    ]
+    files.make_folder(tmp_path / "out" / "scores")
+    monkeypatch.setattr(shipping, "load_scores", lambda folder: pd.DataFrame(rows))
+    before = files.sha256_file(package / "fsrnet" / "weights.safetensors")
+    found = shipping.measured(tmp_path / "out")
+    assert shipping.write_measured(found, package) == ["fsrnet"]
+    card = files.read_json(package / "fsrnet" / "weights.json")
+    mine = card["measured"]["real, square, fsrnet+gfc"]
+    assert (mine["n"], mine["psnr"][0], mine["ssim"]) == (5, 22.0, [0.5, 0.5, 0.5])
+    assert 20 <= mine["psnr"][1] < 22 < mine["psnr"][2] <= 24
+    assert not any("bicubic" in key for key in card["measured"])
+    pins = files.read_json(package / "pins.json")["fsrnet"]["files"]
+    assert pins["weights.safetensors"][0] == before == card["sha256"]
+    assert pins["weights.json"][0] == files.sha256_file(package / "fsrnet" / "weights.json")
+    lines = shipping.table(found).splitlines()
+    assert len(lines) == 4
+    assert "22.00 ±" in lines[2]
+    assert "19.00 ±" in lines[3]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from occface.benchmark.engine import Benchmark
+from occface.benchmark.outcome import Benchmark
 from occface.benchmark.recipe import REFERENCE, load_recipe, packaged_recipes
 from occface.benchmark.tables import TABLES, markdown
 from occface.errors import UsageError

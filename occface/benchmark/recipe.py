@@ -324,7 +324,9 @@ def _method(name: str, given: Any, base: Path) -> MethodEntry:
     if weights is not None:
         if set(given) != {"weights"}:
             raise UsageError(f"method '{name}' of the recipe has both weights and settings: trained weights have their own")
-        return MethodEntry(method, weights=str((base / _text(weights, f"methods: {name}: weights")).resolve()))
+        named = _text(weights, f"methods: {name}: weights")
+        shipped = named.startswith("shipped:")  # weights that come with the package lie in no folder of the recipe's
+        return MethodEntry(method, weights=named if shipped else str((base / named).resolve()))
     seed = given.get("seed", 0)
     if type(seed) is not int:
         raise UsageError(f"expected the seed of method '{name}' in the recipe to be a whole number, got {seed!r}")

@@ -185,6 +185,7 @@ class MakeData(Step):
 def _opened(name: str, entry: DataEntry) -> tuple[Any, Any, list[str | list[Any]]]:
     """Return the source and the configuration of a data set that is to be made, and the photographs to be used."""
     from occface.dataset.config import DatasetConfig
+    from occface.faces.trained_fan import named
     from occface.sources import open_source
 
     options = dict(entry.options)
@@ -207,6 +208,8 @@ def _opened(name: str, entry: DataEntry) -> tuple[Any, Any, list[str | list[Any]
                 f"{did_you_mean(key, known | _OF_SOURCES)}"
             )
     try:
+        if isinstance(options.get("lr_landmarker"), str):
+            options["lr_landmarker"] = named(options["lr_landmarker"])
         source = open_source(entry.source, kind, **where, seed=options.get("seed", 0))
         config = DatasetConfig.from_preset(preset, **options)
         return source, config, [_known_by(source, photo) for photo in source.photos()[: config.limit]]

@@ -19,7 +19,7 @@ __all__ = ["benchmark", "demo", "make_dataset", "relabel", "train"]
 @click.option("--out", type=click.Path(path_type=Path), default=Path("occface-demo"), help="Where everything goes.")
 @click.option("--preset", default="demo", help="Size and length of all: demo, or test, which takes a minute or two.")
 @click.option("--count", type=click.IntRange(min=10), help="Faces to generate.  [default: 180]")
-@common("limit", "seed", "workers", "device", "overwrite", "json")
+@common("limit", "seed", "workers", "device", "deterministic", "overwrite", "json")
 def demo(as_json: bool, **options: Any) -> None:
     """Run the whole story: data sets, trainings, every table, figure and claim, a report, in minutes on two cores.
 
@@ -84,7 +84,7 @@ def demo(as_json: bool, **options: Any) -> None:
 @click.option("--max-pixels", type=click.IntRange(min=1), default=100_000_000, help="Refuse larger photographs.")
 @click.option("--backend", default="loky", help="loky, dask or ray.")
 @click.option("--scheduler", help="Address of a Dask or Ray cluster.")
-@common("limit", "seed", "workers", "resume", "overwrite", "json")
+@common("limit", "seed", "workers", "deterministic", "resume", "overwrite", "json")
 def make_dataset(source: str, output: Path, as_json: bool, **options: Any) -> None:
     """Make OUTPUT, an HDF5 file of occluded LR / non-occluded HR pairs, from SOURCE.
 
@@ -147,6 +147,7 @@ def relabel(data: Path, output: Path, lr_landmarks: str, workers: int | None, ov
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The run folder.")
 @click.option("--preset", default="cpu", help="Size and length of the training.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace a value of the preset; may be repeated.")
+@click.option("--from", "start", metavar="RUN", help="Start from the weights of this run, or shipped:NAME: to fine-tune them.")
 @click.option(
     "--batch-size", type=click.IntRange(min=1), help="Images in a batch, of all devices together; --set batch_size=N."
 )
@@ -160,10 +161,10 @@ def relabel(data: Path, output: Path, lr_landmarks: str, workers: int | None, ov
 @click.option("--colour", type=click.FloatRange(min=0), help="How much colours are varied.  [default: the preset's]")
 @click.option("--max-minutes", type=click.FloatRange(min=0, min_open=True), help="Stop after so long; --resume goes on.")
 @click.option("--tensorboard", is_flag=True, help="Also write TensorBoard files.")
-@common("device", "seed", "resume", "overwrite", "json")
+@common("device", "seed", "deterministic", "resume", "overwrite", "json")
 def train(
     method: str, data: Path, out: Path, preset: str, settings: tuple[str, ...], resume: bool, overwrite: bool, as_json: bool,
-    batch_size: int | None, stored_masks: bool, **options: Any,
+    start: str | None, batch_size: int | None, stored_masks: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Train METHOD (pro-uigan, gfc, ...) on a data set."""
     from occface.dataset.reader import DatasetFile
@@ -173,7 +174,7 @@ def train(
 
     changed = settings_of(settings) | ({} if batch_size is None else {"batch_size": batch_size})
     how = TrainingOptions(fresh_masks=not stored_masks, **options)
-    run = run_training(method, DatasetFile(data), out, preset, changed, how, resume=resume, overwrite=overwrite)
+    run = run_training(method, DatasetFile(data), out, preset, changed, how, start=start, resume=resume, overwrite=overwrite)
     if is_first():
         print_result(as_json, run.as_dict(), run.text())
 
@@ -200,7 +201,7 @@ def train(
 @click.option("--backend", default="loky", help="loky, dask or ray.")
 @click.option("--scheduler", help="Address of a Dask or Ray cluster.")
 @click.option("--overwrite", is_flag=True, help="The same as --overwrite-strategy always.")
-@common("device", "json")
+@common("device", "deterministic", "json")
 def benchmark(
     recipe: str | None, out: Path, data: tuple[str, ...], dry_run: bool, overwrite_strategy: str | None, tables: str | None,
     limit: int | None, workers: int | None, overwrite: bool, device: str, as_json: bool, **where: Any,

@@ -39,7 +39,7 @@ _NETWORKS = (
     ),
     click.option("--fill", help="What hidden pixels become.  [default: what the weights learnt with]"),
     click.option("--lr-kernel", help="How 128 px become 16.  [default: what the weights learnt with]"),
-    common("seed", "device"),
+    common("seed", "device", "deterministic"),
 )
 
 #: What says what is hidden; `_masks` takes it.

@@ -18,6 +18,7 @@ from occface.errors import OccfaceError, UsageError
 from occface.faces.landmarks import LrLandmarker
 from occface.faces.trained_fan import TrainedFanLandmarks
 from occface.faces.turning import Turning
+from occface.locking import working_alone
 from occface.versions import software_versions
 
 __all__ = ["RelabelledDataset", "relabel"]
@@ -74,11 +75,18 @@ def relabel(
     Raises
     ------
     UsageError
-        If the output exists or is the data set itself, or the landmarker is unknown.
+        If the output exists or is the data set itself, another program is at work on it, or the landmarker is unknown.
     OccfaceError
         If the disk is full; then nothing is left behind.
     """
     output = Path(output)
+    with working_alone(output.parent, output.name):
+        return _relabel(data, output, landmarker, workers, overwrite)
+
+
+def _relabel(
+    data: DatasetFile, output: Path, landmarker: str | TrainedFanLandmarks, workers: int, overwrite: bool
+) -> RelabelledDataset:
     if output.exists() and (not overwrite or output.resolve() == data.path.resolve()):
         same = output.resolve() == data.path.resolve()
         raise UsageError(

@@ -23,7 +23,7 @@ from occface.methods.base import Batch, Config, Phase, Role, TrainableMethod, ev
 from occface.methods.faceparser import FaceParser
 from occface.methods.schedules import cosine_fall
 from occface.methods.weights import load_method
-from occface.networks.layers import conv3x3, initialise, stem
+from occface.networks.layers import conv3x3, initialise, stem, unpooled
 
 if TYPE_CHECKING:
     from occface.dataset.reader import DatasetFile
@@ -104,7 +104,7 @@ class CompletionNet(nn.Module):
             places.append(indices)
         x = self.bottleneck(x.flatten(1)).view_as(x)
         for convolutions in self.decoder:
-            x = convolutions(F.max_unpool2d(x, places.pop(), [2, 2]))
+            x = convolutions(unpooled(x, places.pop()))
         return self.image_head(x)
 
 

@@ -23,7 +23,18 @@ from occface.methods import METHODS
 from occface.methods.base import Method, TrainableMethod, resolve
 from occface.pickles import holds_code
 
-__all__ = ["CARD", "SCHEMA", "WEIGHTS", "LoadedMethod", "load_method", "misfit", "save_weights", "untrained", "write_weights"]
+__all__ = [
+    "CARD",
+    "SCHEMA",
+    "WEIGHTS",
+    "LoadedMethod",
+    "load_method",
+    "misfit",
+    "save_weights",
+    "start_from",
+    "untrained",
+    "write_weights",
+]
 
 WEIGHTS = "weights.safetensors"
 CARD = "weights.json"
@@ -192,7 +203,7 @@ def _fill(generator: nn.Module, weights: Path, name: str) -> None:
             names = file.keys()
             shapes = {key: tuple(file.get_slice(key).get_shape()) for key in names}
         expected = generator.state_dict()
-        wrong = misfit(shapes, {key: tuple(value.shape) for key, value in expected.items()})
+        wrong = misfit(shapes, _shapes(expected))
         if wrong is None:
             state = safetensors.torch.load_file(weights)
             wrong = next((
@@ -226,6 +237,43 @@ def misfit(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[in
     ]
     wrong += [f"{name[:80]} is not expected" for name in found if name not in expected]
     return f"{wrong[0]}{f', and {len(wrong) - 1} more' if len(wrong) > 1 else ''}" if wrong else None
+
+
+def start_from(path: str | os.PathLike[str], name: str, method: TrainableMethod) -> str:
+    """Give a method that is to be trained the weights of an earlier training, and return their SHA-256.
+
+    Discriminators and other networks that serve training alone are no part of weights: they begin anew.
+
+    Parameters
+    ----------
+    path : path
+        What `load_method` takes.
+    name : str
+        The method's name.
+    method : TrainableMethod
+        On the CPU; its generator is filled.
+
+    Raises
+    ------
+    UsageError
+        If the weights cannot be loaded, or are another method's or another size's.
+    """
+    given = load_method(path)
+    if given.name != name or not isinstance(given.method, TrainableMethod):
+        raise UsageError(f"expected weights of '{name}' to start from, got those of '{given.name}' at {path}")
+    state = given.method.generator.state_dict()
+    wrong = misfit(_shapes(state), _shapes(method.generator.state_dict()))
+    if wrong is not None:
+        raise UsageError(
+            f"the weights at {path} are of preset '{given.card.get('preset')}' and do not fit this training: {wrong}; "
+            "give the --preset and sizes (--set) that they have"
+        )
+    method.generator.load_state_dict(state)
+    return str(given.card["sha256"])
+
+
+def _shapes(state: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in state.items()}
 
 
 def untrained(name: str, preset: str | None = None, settings: Mapping[str, Any] | None = None) -> LoadedMethod:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from occface import faces
+from occface import assets, faces
 from occface.dataset.pairs import Degradation
 from occface.errors import UsageError
 from occface.faces.landmarks import LrLandmarker
@@ -22,10 +22,28 @@ from occface.registry import did_you_mean
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["SHIPPED", "degradation_of", "landmarker_of", "load_pipeline"]
+__all__ = ["degradation_of", "landmarker_of", "load_pipeline", "shipped_restorers"]
 
-#: Where weights that come with the package lie, each in a folder of its method's name.
-SHIPPED = Path(__file__).parents[1] / "weights"
+_RESTORING = ("sr", "inpaint", "joint")
+
+
+def shipped_restorers() -> dict[str, str]:
+    """Return the methods that restore faces and whose weights come with the package, each with where they lie.
+
+    Weights of a method's name are the method's; further ones, ``METHOD-NAME``, are those of ``METHOD:NAME``.
+
+    Examples
+    --------
+    >>> shipped_restorers()["pro-uigan"]
+    'shipped:pro-uigan'
+    """
+    found = {}
+    for name in assets.shipped_names():
+        method = max((each for each in METHODS if name == each or name.startswith(f"{each}-")), key=len, default="")
+        if method and METHODS.get(method).role in _RESTORING:
+            variant = name.removeprefix(method).removeprefix("-")
+            found[f"{method}:{variant}" if variant else method] = f"shipped:{name}"
+    return found
 
 
 def load_pipeline(
@@ -38,8 +56,8 @@ def load_pipeline(
     Parameters
     ----------
     name : str or path
-        A run folder or a ``.safetensors`` file with its card; or methods joined by ``+`` in the order they are applied, such as
-        ``"fhc+gfc"``. A path that exists comes first.
+        A run folder, a ``.safetensors`` file with its card, or ``shipped:NAME``; or methods joined by ``+`` in the order they
+        are applied, such as ``"fhc+gfc"``, ``METHOD:NAME`` for further weights of a method. A path that exists comes first.
     weights : mapping of str to path, optional
         For methods of the name, their run folders. A method without one has its shipped weights, or nothing to learn.
     device : str or torch.device
@@ -52,7 +70,7 @@ def load_pipeline(
         the methods make no pipeline, or the pipeline needs what no photograph tells.
     """
     text, given = os.fspath(name), dict(weights or {})
-    if Path(text).exists():
+    if Path(text).exists() or text.startswith("shipped:"):
         if given:
             raise UsageError(
                 f"{text} brings its own weights, and {', '.join(given)} came too: name the methods instead of a path"
@@ -86,11 +104,13 @@ def _weights(part: str, given: Mapping[str, Any], device: str | torch.device) ->
         return loaded
     if not issubclass(METHODS.get(part.partition(":")[0]), TrainableMethod):
         return None
-    if (SHIPPED / part / WEIGHTS).is_file():
-        return load_method(SHIPPED / part, device)
+    shipped = shipped_restorers()
+    if part in shipped:
+        return load_method(shipped[part], device)
     raise UsageError(
-        f"no weights of '{part}' come with this version of occface: train them (`occface train {part.partition(':')[0]} "
-        f"--data D.h5 --out RUN`) and give --weights {part}=RUN, or RUN itself as the pipeline"
+        f"no weights of '{part}' come with this version of occface (it has: {', '.join(shipped) or 'none'}): "
+        f"train them (`occface train {part.partition(':')[0]} --data D.h5 --out RUN`) "
+        f"and give --weights {part}=RUN, or RUN itself as the pipeline"
     )
 
 
@@ -136,10 +156,20 @@ def landmarker_of(pipeline: Pipeline, asked: str | None = None) -> LrLandmarker:
         for data in _recorded(pipeline):
             recorded = data.get("lr_landmarker") or data.get("landmarker")
             if isinstance(recorded, dict):
-                raise UsageError(
-                    f"the weights of '{pipeline.name}' learnt with landmarks of a FAN trained for them: give it by "
-                    "--lr-landmarks fan:RUN, or choose another, such as dlib"
-                )
+                recorded = _shipped_fan(recorded.get("sha256"))
+                if recorded is None:
+                    raise UsageError(
+                        f"the weights of '{pipeline.name}' learnt with landmarks of a FAN trained for them: give it by "
+                        "--lr-landmarks fan:RUN, or choose another, such as dlib"
+                    )
             asked = recorded or asked
     chosen = named(asked or "dlib")
     return faces.LANDMARKERS.get(chosen)() if isinstance(chosen, str) else chosen
+
+
+def _shipped_fan(sha256: object) -> str | None:
+    """Return how to name the FAN that comes with the package and has these weights, if there is one."""
+    for name in assets.shipped_names():
+        if any(file.name == WEIGHTS and file.sha256 == sha256 for file in assets.ASSETS[name].files):
+            return f"fan:shipped:{name}"
+    return None

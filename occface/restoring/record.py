@@ -127,7 +127,9 @@ class Record:
                     "replace them by --overwrite"
                 )
             self.done = self._read()
-        files.make_folder(folder)
+        else:  # first, or what is left would be taken for what was asked for now if this were interrupted
+            self._journal.unlink(missing_ok=True)
+            (folder / _TABLE).unlink(missing_ok=True)
         files.write_json(folder / _REQUEST, request)
         # What a killed process left half written is dropped here.
         files.write_text(self._journal, "".join(_line(entry) for entry in self.done.values()))

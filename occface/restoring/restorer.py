@@ -88,11 +88,13 @@ class Restorer:
 
     Examples
     --------
-    >>> restorer = Restorer.from_pretrained("bicubic")
+    >>> restorer = Restorer.from_pretrained()
     >>> face = np.full((24, 24, 3), 200, np.uint8)
     >>> restored = restorer.restore(face)
     >>> restored.result.shape, restored.result.dtype
     ((128, 128, 3), dtype('uint8'))
+    >>> [stage.shape for stage in restored.stages]
+    [(32, 32, 3), (64, 64, 3)]
     >>> len(restorer.restore([face, face]))
     2
     """

@@ -14,16 +14,16 @@ from typing import Any
 
 import torch
 
-from occface import __version__, assets, files, seeding
+from occface import __version__, assets, determinism, files, seeding
 from occface.dataset.reader import DatasetFile
 from occface.errors import UsageError
+from occface.locking import working_alone
 from occface.methods import METHODS
 from occface.methods.base import Batch, TrainableMethod
-from occface.methods.weights import CARD, WEIGHTS, save_weights
+from occface.methods.weights import CARD, WEIGHTS, save_weights, start_from
 from occface.training import devices
 from occface.training.batches import own_part
 from occface.training.feeding import feeding, place
-from occface.training.lock import locked
 from occface.training.options import CHECKPOINT, DATA_ON, TrainedRun, TrainingOptions
 from occface.training.processes import Processes
 from occface.training.records import Records
@@ -97,11 +97,14 @@ def _check_folder(folder: Path, resume: bool, overwrite: bool) -> None:
 
 
 def remove_run(folder: Path) -> None:
-    """Remove what a training leaves in its folder, and nothing else."""
-    for name in (CHECKPOINT, WEIGHTS, CARD, _REQUEST, "metrics.jsonl"):
-        (folder / name).unlink(missing_ok=True)
+    """Remove what a training leaves in its folder, and nothing else.
+
+    What shows that there is a run goes last, so that no other begins among its remains if this is interrupted.
+    """
     for name in ("samples", "tensorboard"):
         shutil.rmtree(folder / name, ignore_errors=True)
+    for name in ("metrics.jsonl", CARD, WEIGHTS, CHECKPOINT, _REQUEST):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _recorded_place(state: dict[str, Any] | None) -> str | None:
@@ -133,6 +136,7 @@ def _card(run: Run, data: DatasetFile, validation: Validation, finished: bool) -
         "minutes": round(run.seconds / 60, 2),
         "device": devices.describe(run.fabric.device),
         "devices": run.processes.world,
+        "deterministic": determinism.is_required(),
         "versions": {"occface": __version__, "torch": torch.__version__},
         "validation": scores,
     }
@@ -146,6 +150,7 @@ def train(
     settings: Mapping[str, Any] | None = None,
     options: TrainingOptions | None = None,
     *,
+    start: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
 ) -> TrainedRun:
@@ -166,6 +171,9 @@ def train(
         Values of the preset to replace.
     options : TrainingOptions, optional
         Devices, precision, seed, augmentation, time limit.
+    start : path, optional
+        Weights of the same method and size to start from, as `occface.methods.weights.load_method` takes them: to go on with
+        other data or losses. Steps, learning rates and discriminators begin anew.
     resume, overwrite : bool
         Go on from the last checkpoint; replace the run that the folder holds.
 
@@ -177,8 +185,8 @@ def train(
     Raises
     ------
     UsageError
-        If the method, preset or a setting is unknown, the folder holds another run or one at work, or the device cannot be
-        had.
+        If the method, preset or a setting is unknown, the weights to start from do not fit, the folder holds another run or
+        one at work, or the device cannot be had.
     OccfaceError
         If a loss stops being finite (the last checkpoint is kept), or the networks cannot be compiled.
     """
@@ -206,6 +214,8 @@ def train(
         "augmentation": asdict(augmentation),
         "fingerprint": method.fingerprint(),
     }
+    if start is not None:
+        request["starting_weights"] = start_from(start, name, method)
     size = int(method.config["batch_size"])
     own_part(size, (0, math.prod(devices.processes_asked_for(options.devices, options.nodes))))
     _check_folder(folder, resume, overwrite)  # before processes are started, or can have written there
@@ -215,7 +225,8 @@ def train(
 
     def claim() -> tuple[str, dict[str, Any] | None]:
         """Take the folder for this run; return where batches are made, and the state to go on from."""
-        held.enter_context(locked(folder))
+        held.enter_context(working_alone(folder))
+        files.remove_leftovers(folder, below=True)
         _check_folder(folder, resume, overwrite)  # once more: another training may have ended there meanwhile
         state = load_state(folder / CHECKPOINT, STATE) if resume and (folder / CHECKPOINT).exists() else None
         where = _recorded_place(state) if options.data_on == "auto" else None

@@ -14,14 +14,13 @@ from occface.errors import BadImageError, OccfaceError, UsageError
 from occface.faces.align import CROP_SIZE
 from occface.images import decode_image
 from occface.methods import METHODS
-from occface.methods.weights import WEIGHTS
 from occface.occlusion import occlude
 from occface.occlusion.regions import REGIONS
 from occface.pipelines import method_names
 from occface.registry import did_you_mean
 from occface.restoring.holes import NOT_FOUND, auto_mask
 from occface.restoring.inputs import decode_photo
-from occface.restoring.loading import SHIPPED
+from occface.restoring.loading import shipped_restorers
 from occface.restoring.masks import MaskRequest
 from occface.restoring.pasting import enlargement, paste
 from occface.restoring.photograph import Finder, FoundFace
@@ -222,7 +221,7 @@ class Studio:
         UsageError
             If no weights are there, or something cannot be loaded.
         """
-        shipped = {path.parent.name: str(path.parent) for path in sorted(SHIPPED.glob(f"*/{WEIGHTS}"))}
+        shipped = shipped_restorers()
         if not (weights or pipelines or shipped):
             raise UsageError(
                 "no weights come with this version of occface: train a method (`occface train pro-uigan --data D.h5 --out "

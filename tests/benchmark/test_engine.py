@@ -10,6 +10,7 @@ from occface.benchmark import engine
 from occface.benchmark.engine import plan_benchmark
 from occface.benchmark.scores import load_scores
 from occface.errors import OccfaceError, UsageError
+from occface.locking import working_alone
 from occface.methods.bicubic import Bicubic
 from tests.benchmark.engines import BOTH, run, scores_of, states
 
@@ -38,6 +39,17 @@ def test_only_what_is_missing_is_run(tmp_path, recipe, ran):
     run(recipe, tmp_path, limit=1)
     assert ran[3:] == BOTH
     assert len(scores_of(tmp_path)) == 2
+
+
+def test_a_folder_is_one_benchmarks_at_a_time_and_what_a_killed_one_left_goes(tmp_path, recipe):
+    with working_alone(tmp_path), pytest.raises(UsageError, match="another occface is at work in"):
+        run(recipe, tmp_path)
+    left = [tmp_path / "scores" / ".a.7.part.csv", tmp_path / "restored" / "x" / ".0.7.part.png"]
+    for path in left:
+        path.parent.mkdir(parents=True)
+        path.touch()
+    run(recipe, tmp_path)
+    assert not list(tmp_path.rglob(".*"))
 
 
 def test_changed_scores_are_not_taken_for_ours(tmp_path, recipe):

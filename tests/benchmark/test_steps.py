@@ -6,7 +6,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from occface import files
+from occface import assets, files
 from occface.benchmark import steps
 from occface.benchmark.recipe import DataEntry, MethodEntry
 from occface.benchmark.steps import MakeData, Place, Stage, Train, is_trained_here, referred, referring
@@ -84,6 +84,16 @@ def test_photographs_are_known_by_name_and_size_below_the_folder_of_their_own_so
     assert steps._known_by(one, Photo("b", path="b.png")) == "b"
 
 
+def test_a_data_set_made_with_a_fan_of_the_package_is_known_by_its_weights(faces_folder, tmp_path):
+    def made(**options):
+        return MakeData("wild", DataEntry(source=str(faces_folder), options={"masks": ["square"], **options}), tmp_path)
+
+    pinned = {file.name: file.sha256 for file in assets.ASSETS["fan-lr"].files}["weights.safetensors"]
+    by_fan = made(lr_landmarker="fan:shipped:fan-lr")
+    assert by_fan._config.as_dict()["lr_landmarker"] == {"method": "fan", "sha256": pinned}
+    assert len({by_fan.key, made().key, made(lr_landmarker="dlib").key}) == 3
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -95,6 +105,8 @@ def test_photographs_are_known_by_name_and_size_below_the_folder_of_their_own_so
         ({"count": 3}, "has no setting 'count'"),
         ({"preset": "papers"}, "did you mean 'paper'"),
         ({"source_type": "helena"}, "did you mean 'helen'"),
+        ({"lr_landmarker": "dlip"}, "did you mean 'dlib'"),
+        ({"lr_landmarker": "fan:shipped:fan"}, "no weights 'fan' come with this version"),
     ],
 )
 def test_options_of_a_data_set_that_cannot_be_are_one_line(faces_folder, tmp_path, options, message):

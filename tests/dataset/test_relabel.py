@@ -15,6 +15,7 @@ from occface.dataset.relabel import relabel
 from occface.dataset.verify import verify
 from occface.errors import UsageError
 from occface.faces.trained_fan import TrainedFanLandmarks
+from occface.locking import working_alone
 from occface.methods.fan import FanMethod
 from occface.methods.weights import save_weights
 from occface.sources.folder import FolderSource
@@ -58,6 +59,9 @@ def test_nothing_is_replaced_unasked_and_the_data_set_never(dataset, tmp_path):
     with pytest.raises(UsageError, match="--overwrite"):
         relabel(dataset, tmp_path / "there.h5", "dlib")
     assert (tmp_path / "there.h5").read_text() == "mine"
+    with working_alone(tmp_path, "there.h5"), pytest.raises(UsageError, match="another occface is at work on"):
+        relabel(dataset, tmp_path / "there.h5", "dlib", overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["there.h5"]
     with pytest.raises(UsageError, match="is the data set itself"):
         relabel(dataset, dataset.path, "dlib", overwrite=True)
 

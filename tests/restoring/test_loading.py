@@ -7,9 +7,13 @@ import shutil
 
 import pytest
 
+from occface import assets
+from occface.assets import Asset, AssetFile
 from occface.errors import UsageError
-from occface.restoring import loading
-from occface.restoring.loading import degradation_of, landmarker_of, load_pipeline
+from occface.files import sha256_file
+from occface.methods import METHODS
+from occface.methods.weights import save_weights
+from occface.restoring.loading import degradation_of, landmarker_of, load_pipeline, shipped_restorers
 
 
 def test_a_run_folder_or_its_file_is_a_pipeline(runs):
@@ -23,12 +27,53 @@ def test_names_take_the_weights_given(runs):
     assert load_pipeline("gfc+bicubic", {"gfc": runs["gfc"]}).order == "PA+SR"
 
 
-def test_shipped_weights_are_found_by_their_method(runs, tmp_path, monkeypatch):
-    monkeypatch.setattr(loading, "SHIPPED", tmp_path)
-    with pytest.raises(UsageError, match=r"no weights of 'pro-uigan' come with this version.*--weights pro-uigan=RUN"):
+@pytest.fixture
+def ship(tmp_path, monkeypatch):
+    """Return what takes a run folder into the package under a name; nothing else is in it."""
+    for name in assets.shipped_names():
+        monkeypatch.delitem(assets.ASSETS, name)
+    monkeypatch.setenv("OCCFACE_ASSETS", str(tmp_path / "package"))
+
+    def ship(run, name):
+        place = shutil.copytree(run, tmp_path / "package" / name)
+        paths = (place / "weights.safetensors", place / "weights.json")
+        pinned = tuple(AssetFile(path.name, sha256_file(path), path.stat().st_size) for path in paths)
+        monkeypatch.setitem(assets.ASSETS, name, Asset(name, "a test", f"distribution:occface/weights/{name}", "CC0", pinned))
+        return pinned[0].sha256
+
+    return ship
+
+
+def test_shipped_weights_are_found_by_their_method(runs, ship):
+    with pytest.raises(UsageError, match=r"no weights of 'pro-uigan' come with .* \(it has: none\).*--weights pro-uigan=RUN"):
         load_pipeline("pro-uigan")
-    shutil.copytree(runs["pro-uigan"], tmp_path / "pro-uigan")
+    ship(runs["pro-uigan"], "pro-uigan")
     assert load_pipeline("pro-uigan").stages[0].trained
+    assert load_pipeline("shipped:pro-uigan").name == "pro-uigan"
+    with pytest.raises(UsageError, match=r"no weights of 'gfc' come with .* \(it has: pro-uigan\)"):
+        load_pipeline("bicubic+gfc")
+
+
+def test_further_weights_of_a_method_have_a_name_of_their_own(runs, ship):
+    ship(runs["pro-uigan"], "pro-uigan-pixels")
+    ship(runs["gfc"], "gfc")
+    ship(runs["gfc"], "face-parser")  # of a role that restores nothing
+    assert shipped_restorers() == {"pro-uigan:pixels": "shipped:pro-uigan-pixels", "gfc": "shipped:gfc"}
+    assert load_pipeline("pro-uigan:pixels").name == "pro-uigan:pixels"
+    assert load_pipeline("bicubic+gfc").stages[1].trained
+
+
+def test_landmarks_that_weights_learnt_with_are_found_in_the_package(runs, ship, tmp_path):
+    method = METHODS.get("fan").build("test")
+    save_weights(tmp_path / "fan", method.generator, {"method": "fan", "config": method.config})
+    hash_ = ship(tmp_path / "fan", "fan-of-it")
+    pipeline = load_pipeline(runs["pro-uigan"])
+    card = pipeline.stages[0].card
+    card["data"] = {**card.get("data", {}), "lr_landmarker": {"method": "fan", "sha256": hash_}}
+    assert landmarker_of(pipeline).describe() == {"method": "fan", "sha256": hash_}
+    card["data"]["lr_landmarker"]["sha256"] = "0" * 64
+    with pytest.raises(UsageError, match="learnt with landmarks of a FAN trained for them"):
+        landmarker_of(pipeline)
 
 
 @pytest.mark.parametrize(

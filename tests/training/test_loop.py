@@ -14,9 +14,10 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from occface.errors import OccfaceError, UsageError
+from occface.locking import working_alone
 from occface.methods import METHODS
+from occface.methods.weights import save_weights
 from occface.training.average import RunningAverage
-from occface.training.lock import locked
 from occface.training.loop import TrainingOptions, train
 from occface.training.run import Run
 
@@ -115,18 +116,22 @@ def test_killed_at_any_moment_it_goes_on(tmp_path, dataset_path):
 
 def locked_by_another(folder):
     try:
-        with locked(folder):
+        with working_alone(folder):
             return False
     except UsageError:
         return True
 
 
 def test_a_folder_is_one_trainings_at_a_time(tmp_path, dataset):
-    with locked(tmp_path / "run"):
-        with pytest.raises(UsageError, match=r"another training is at work in .*run: wait"):
+    with working_alone(tmp_path / "run"):
+        with pytest.raises(UsageError, match=r"another occface is at work in .*run: wait"):
             train("toy", dataset, tmp_path / "run", "test", options=CPU)
         assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [".lock"]
+    (tmp_path / "run" / "samples").mkdir(parents=True)
+    for left in ("run/.checkpoint.7.part.pt", "run/samples/.step_0000004.7.part.png"):
+        (tmp_path / left).touch()
     assert train("toy", dataset, tmp_path / "run", "test", options=CPU).finished
+    assert not list((tmp_path / "run").rglob(".*"))
 
 
 def test_records_hold_all_rates_the_speed_since_the_last_and_scores_at_each_size(tmp_path, dataset):
@@ -233,6 +238,43 @@ def test_a_loss_that_is_no_number_stops_and_the_last_good_checkpoint_is_kept(tmp
     assert all(torch.isfinite(value).all() for value in state["method"].values())
 
 
+def test_a_training_can_start_from_weights_of_another(tmp_path, dataset):
+    first = train("toy", dataset, tmp_path / "first", "test", options=CPU)
+    still = {"rate": 0.0, "steps": 1}  # what it starts from, as nothing is learnt
+    run = train("toy", dataset, tmp_path / "second", "test", still, CPU, start=first.folder)
+    convolution = ("0.weight", "0.bias")
+    assert all(torch.equal(weights(run.folder)[name], weights(first.folder)[name]) for name in convolution)
+    assert run.card["training"]["starting_weights"] == first.card["sha256"]
+    assert "starting_weights" not in first.card["training"]
+    moved = train("toy", dataset, tmp_path / "third", "test", options=CPU, start=first.folder)
+    assert not same(weights(moved.folder), weights(first.folder))
+
+
+def test_a_run_is_gone_on_with_from_the_weights_that_it_started_from_only(tmp_path, dataset):
+    first = train("toy", dataset, tmp_path / "first", "test", options=CPU)
+    folder = train("toy", dataset, tmp_path / "run", "test", options=replace(CPU, max_minutes=1e-9), start=first.folder).folder
+    with pytest.raises(UsageError, match=r"starting_weights: .* there, nothing asked"):
+        train("toy", dataset, folder, "test", options=CPU, resume=True)
+    resumed = train("toy", dataset, folder, "test", options=CPU, start=first.folder, resume=True)
+    whole = train("toy", dataset, tmp_path / "whole", "test", options=CPU, start=first.folder)
+    assert same(weights(resumed.folder), weights(whole.folder))
+
+
+@pytest.mark.parametrize(
+    ("settings", "asked", "message"),
+    [
+        ({}, "toy", "expected weights of 'toy' to start from, got those of 'fsrnet'"),
+        ({"width": 12}, "fsrnet", "are of preset 'test' and do not fit this training: .* has the shape"),
+    ],
+)
+def test_weights_that_do_not_fit_are_not_started_from(tmp_path, dataset, settings, asked, message):
+    given = METHODS.get("fsrnet").build("test", settings)
+    save_weights(tmp_path, given.generator, {"method": "fsrnet", "preset": "test", "config": given.config})
+    with pytest.raises(UsageError, match=message):
+        train(asked, dataset, tmp_path / "run", "test", options=CPU, start=tmp_path)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_is_not_written_over_and_not_gone_on_with_otherwise(tmp_path, dataset):
     train("toy", dataset, tmp_path / "run", "test", options=CPU)
     with pytest.raises(UsageError, match="holds a run already"):
@@ -290,7 +332,7 @@ def test_a_checkpoint_that_cannot_be_written_is_one_line(tmp_path, dataset, monk
     from occface import files
 
     def full(path, data):
-        raise files._explain(path, OSError(28, "No space left on device"))
+        raise files.unwritable(path, OSError(28, "No space left on device"))
 
     monkeypatch.setattr(files, "write_bytes", full)
     with pytest.raises(OccfaceError, match="No space left") as caught:

@@ -210,8 +210,8 @@ def test_what_is_offered_follows_from_the_weights():
         offered({"fan": "a"})
 
 
-def test_what_cannot_be_loaded_is_said_at_the_start(runs, monkeypatch, tmp_path):
-    monkeypatch.setattr("occface.webapp.studio.SHIPPED", tmp_path)
+def test_what_cannot_be_loaded_is_said_at_the_start(runs, monkeypatch):
+    monkeypatch.setattr("occface.webapp.studio.shipped_restorers", dict)
     with pytest.raises(UsageError, match="no weights come with this version"):
         Studio.load({}, device="cpu")
     with pytest.raises(UsageError, match="weights are given for 'gfc', which no pipeline has"):
