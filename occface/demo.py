@@ -89,7 +89,10 @@ def run_demo(
 def _seeded(values: dict[str, Any], seed: int) -> dict[str, Any]:
     """Return a recipe whose data sets and trainings have other seeds, each its own plus one for all."""
     datasets = {name: {**entry, "seed": entry.get("seed", 0) + seed} for name, entry in values["datasets"].items()}
-    methods = {name: {**entry, "seed": entry["seed"] + seed} for name, entry in values["methods"].items()}
+    methods = {
+        name: {**entry, "seed": entry["seed"] + seed} if "seed" in entry else entry  # ready weights have none
+        for name, entry in values["methods"].items()
+    }
     return {**values, "datasets": datasets, "methods": methods}
 
 

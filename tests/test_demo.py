@@ -122,7 +122,13 @@ def test_count_and_seed_and_overwrite_are_passed_on(monkeypatch):
     }
     seeds = {name: entry["seed"] for name, entry in other["datasets"].items()}
     assert seeds == {"generated": 5, "varied": 6, "studio": 7}
-    assert {entry["seed"] for entry in other["methods"].values()} == {5}
+    trained = {entry["seed"] for entry in other["methods"].values() if "weights" not in entry}
+    assert trained == {5}
+    ready = {name: entry for name, entry in other["methods"].items() if "weights" in entry}  # these have no seed to change
+    assert ready == {
+        "pro-uigan:pretrained": {"weights": "shipped:pro-uigan"},
+        "pro-uigan:pretrained-pixels": {"weights": "shipped:pro-uigan-pixels"},
+    }
 
 
 def test_photographs_take_the_place_of_the_wild_faces_alone(monkeypatch, photographs):

@@ -24,7 +24,7 @@ HOUSE = (
     "faces",
     "networks",
     "assets occlusion",
-    "images lettering parallel pickles progress seeding versions",
+    "images lettering locking parallel pickles progress seeding versions",
     "determinism files registry",
     "errors",
 )

@@ -32,6 +32,13 @@ notes: {table_6: nothing to parse, figure_14: nothing to draw, table_by-pose: al
 """
 
 
+def test_weights_of_the_package_are_named_and_lie_in_no_folder_of_the_recipe(tmp_path):
+    (tmp_path / "r.yaml").write_text("{datasets: {a: a.h5}, methods: {pro-uigan: 'shipped:pro-uigan'}, pipelines: [pro-uigan]}")
+    recipe = load_recipe(tmp_path / "r.yaml")
+    assert recipe.methods["pro-uigan"] == MethodEntry("pro-uigan", weights="shipped:pro-uigan")
+    assert load_recipe(recipe.as_dict()) == recipe
+
+
 def test_everything_that_a_recipe_can_say(tmp_path):
     (tmp_path / "r.yaml").write_text(EVERYTHING)
     recipe = load_recipe(tmp_path / "r.yaml")
