@@ -176,7 +176,8 @@ def test_killed_three_times_it_goes_on_to_the_same_scores(tmp_path, faces_folder
         assert process.exitcode == -signal.SIGKILL
         kinds.append(len(list((tmp_path / "cut").rglob("*"))))
     # Each went on where the one before it was killed. A run that is cut short in the middle of a step finishes none.
-    assert kinds == sorted(kinds) and kinds[0] < kinds[-1]
+    assert kinds == sorted(kinds)
+    assert kinds[0] < kinds[-1]
     run(asked, tmp_path / "cut")
     pd.testing.assert_frame_equal(scores_of(tmp_path / "cut"), scores_of(tmp_path / "whole"))
     for path in (tmp_path / "whole").rglob("*.png"):
