@@ -11,6 +11,7 @@ from occface.benchmark.recipe import load_recipe
 from occface.errors import UsageError
 from occface.methods import METHODS
 from occface.methods.base import resolve
+from occface.methods.weights import load_method
 from occface.occlusion.masks import check_kind
 from occface.parallel import default_workers
 
@@ -38,6 +39,9 @@ def test_every_packaged_recipe_is_whole(name):
     recipe = load_recipe(name)
     for entry in recipe.methods.values():
         kind = METHODS.get(entry.method)
+        if entry.weights:
+            assert isinstance(load_method(entry.weights).method, kind)
+            continue
         settings = {key: value for key, value in entry.settings.items() if "@" not in str(value)}
         assert resolve(kind.PRESETS, entry.preset, settings, entry.method, kind.VARIANTS)
     for part in recipe.comparisons:
