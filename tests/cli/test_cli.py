@@ -186,7 +186,11 @@ def test_weights_have_info_and_are_verified(tmp_path, dataset_path):
         (("demo", "--preset", "paper", "--out", "{tmp}/d"), 2, "the demo runs in the presets"),
         (("demo", "--source", "{tmp}/empty", "--out", "{tmp}/d"), 2, "no photographs"),
         (("restore", "{faces}"), 2, "Missing option '--out'"),
-        (("restore", "{faces}", "--out", "{tmp}/r", "--pipeline", "fsrgan"), 2, "no weights of 'fsrgan' come with this version"),
+        (
+            ("restore", "{faces}", "--out", "{tmp}/r", "--pipeline", "fsrgan"),
+            2,
+            "no weights of 'fsrgan' come with this version",
+        ),
         (("restore", "{faces}", "--out", "{tmp}/r", "--pipeline", "bicubic", "--weights", "gfc"), 2, "METHOD=RUN, got"),
         (("restore", "{tmp}/none", "--out", "{tmp}/r", "--pipeline", "bicubic"), 2, "there is nothing of that name"),
         (("restore", "{faces}", "--out", "{tmp}/r", "--pipeline", "bicubic", "--mask", "maks.png"), 2, "no such file"),
