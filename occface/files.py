@@ -60,11 +60,14 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
         If it cannot be created: a file stands there, or the place is read-only.
     """
     folder = Path(path)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(folder, error) from error
-    return folder
+    while True:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return folder
+        except OSError as error:
+            was_there = isinstance(error, FileExistsError) and error.filename == str(folder)
+            if not was_there or os.path.lexists(folder):  # else another program has removed it since
+                raise unwritable(folder, error) from error
 
 
 @contextlib.contextmanager
